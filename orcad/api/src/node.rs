@@ -1,0 +1,102 @@
+//! Nodes: their states, availability, conditions and roles.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            /// As written.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+words!(
+    /// What a node is to the cluster.
+    NodeState {
+        /// It has a certificate and has not reported yet.
+        Joining = "joining",
+        /// Its orcad answers.
+        Ready = "ready",
+        /// The machine lives, its orcad does not answer; its tasks are kept.
+        Disconnected = "disconnected",
+        /// The machine does not answer; its tasks are replaced.
+        Down = "down",
+        /// It was removed or left.
+        Left = "left",
+    }
+);
+
+words!(
+    /// What an operator allows on a node.
+    Availability {
+        /// New work may come.
+        Active = "active",
+        /// No new work; what runs stays.
+        Paused = "paused",
+        /// No new work; what runs moves off.
+        Draining = "draining",
+    }
+);
+
+words!(
+    /// Something that is wrong with a node beside its state.
+    Condition {
+        /// Under sustained memory or io pressure: no new work.
+        Pressured = "pressured",
+        /// The engine does not answer.
+        EngineUnresponsive = "engine_unresponsive",
+        /// The engine is not there (no socket, or it refuses connections).
+        EngineAway = "engine_away",
+        /// The state folder's disk is nearly full.
+        DiskFull = "disk_full",
+        /// Its clock differs from the manager's.
+        ClockSkew = "clock_skew",
+    }
+);
+
+impl Condition {
+    /// Whether a node with it takes no new work.
+    pub const fn blocks_work(self) -> bool {
+        matches!(self, Self::Pressured | Self::EngineUnresponsive | Self::EngineAway)
+    }
+
+    /// What to do about it.
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::Pressured => "orcactl node inspect shows what it is short of; move or stop tasks",
+            Self::EngineUnresponsive => "the engine accepts requests but does not answer: journalctl -u docker, then systemctl restart docker",
+            Self::EngineAway => "start the engine: systemctl start docker",
+            Self::DiskFull => "free space on the file system of /var/lib/orca",
+            Self::ClockSkew => "set the clock: timedatectl set-ntp true",
+        }
+    }
+}
+
+words!(
+    /// What a node does.
+    Role {
+        /// It decides.
+        Manager = "manager",
+        /// It runs tasks.
+        Worker = "worker",
+    }
+);

@@ -1,0 +1,3 @@
+//! The manager core (being built).
+pub mod io;
+pub mod record;

@@ -1,0 +1,216 @@
+//! The manager's records: private to the cores and the store, never shown as they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use orca_api::id::{ClusterId, NodeId, PlacementId, TaskId};
+use orca_api::link::{AttemptStatus, Generation, NodeFacts, PlacementStatus, PlacementWanted};
+use orca_api::name::Name;
+use orca_api::node::{Availability, NodeState, Role};
+use orca_api::spec::{Algorithm, TaskSpec};
+use orca_api::task::{Reason, State, Wanted};
+use orca_api::units::{Span, Time};
+use serde::{Deserialize, Serialize};
+
+use super::io::Peer;
+
+/// The cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterRecord {
+    /// Its id.
+    pub id: ClusterId,
+    /// When it was made.
+    pub created_at: Time,
+    /// Rises with each restored backup and each new leader.
+    pub epoch: u64,
+    /// The last revision that was given.
+    pub revision: u64,
+    /// How tasks are placed that do not say.
+    pub algorithm: Algorithm,
+    /// Where round robin goes on.
+    pub round_robin: u64,
+    /// The first revision whose events are still there.
+    pub events_from: u64,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name, unique.
+    pub name: Name,
+    /// The revision of its last change.
+    pub revision: u64,
+    /// What it does.
+    pub roles: Vec<Role>,
+    /// Its state.
+    pub state: NodeState,
+    /// Since when.
+    pub since: Time,
+    /// What an operator allows.
+    pub availability: Availability,
+    /// What its worker last said of it.
+    pub facts: NodeFacts,
+    /// Labels that count for scheduling: those of its join, and what an operator set.
+    pub labels: BTreeMap<String, String>,
+    /// The number of its set.
+    pub generation: Generation,
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// Its id.
+    pub id: TaskId,
+    /// Its name.
+    pub name: Name,
+    /// The revision of its last change.
+    pub revision: u64,
+    /// When it was made.
+    pub created_at: Time,
+    /// What is wanted of it.
+    pub wanted: Wanted,
+    /// It is to be removed once its placement has ended.
+    pub removing: bool,
+    /// The version of its spec, from 1.
+    pub version: u32,
+    /// Its spec.
+    pub spec: Arc<TaskSpec>,
+    /// The digest of its spec.
+    pub digest: String,
+    /// Rises with each request to run it: a placement of an earlier run is stopped and replaced.
+    pub run: u32,
+    /// Its placement: the newest one, also after it ended.
+    pub placement: Option<PlacementId>,
+    /// The placement before that, kept for the logs of its last containers.
+    pub retired: Option<PlacementId>,
+    /// Attempts that earlier placements made.
+    pub attempts_before: u32,
+    /// Restarts that earlier placements made.
+    pub restarts_before: u32,
+    /// Last attempts of earlier placements, oldest first.
+    pub history: Vec<AttemptStatus>,
+    /// While it has no live placement and should have one: why.
+    pub waiting: Option<Waiting>,
+}
+
+/// Why a task has no node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The reason.
+    pub reason: Reason,
+    /// In words.
+    pub message: String,
+    /// Since when.
+    pub since: Time,
+}
+
+/// A task on a node at a version of its spec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlacementRecord {
+    /// Its id.
+    pub id: PlacementId,
+    /// Its task.
+    pub task: TaskId,
+    /// Its task's name.
+    pub name: Name,
+    /// Its node.
+    pub node: NodeId,
+    /// The revision of its last change.
+    pub revision: u64,
+    /// When it was made.
+    pub created_at: Time,
+    /// The run of the task that it was made for.
+    pub run: u32,
+    /// The version of the spec.
+    pub version: u32,
+    /// The spec: it may be older than the task's.
+    pub spec: Arc<TaskSpec>,
+    /// The digest of the spec.
+    pub digest: String,
+    /// What is wanted of it.
+    pub wanted: PlacementWanted,
+    /// Why it is to be stopped, and since when.
+    pub stop: Option<StopAsked>,
+    /// Attempts that earlier placements made.
+    pub attempts_before: u32,
+    /// What its worker last said of it.
+    pub status: PlacementStatus,
+    /// When its state last changed.
+    pub since: Time,
+    /// The manager gave up on its node.
+    pub lost: Option<Reason>,
+}
+
+/// A stop that was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StopAsked {
+    /// Why.
+    pub reason: Reason,
+    /// When.
+    pub at: Time,
+    /// Instead of the spec's grace.
+    pub grace: Option<Span>,
+    /// It was live then: whatever it ends with, it was stopped.
+    pub live: bool,
+}
+
+impl PlacementRecord {
+    /// Its state: that of its newest attempt.
+    pub fn state(&self) -> State {
+        if self.lost.is_some() {
+            return State::Lost;
+        }
+        match self.status.attempts.last() {
+            None if self.status.finished => State::Stopped,
+            None => State::Assigned,
+            Some(attempt) => attempt.state,
+        }
+    }
+
+    /// Whether nothing more comes of it: its resources are free.
+    pub fn is_ended(&self) -> bool {
+        if self.lost.is_some() {
+            return true;
+        }
+        let over = self.status.attempts.last().is_none_or(|a| a.state.is_terminal());
+        over && self.status.finished
+    }
+}
+
+/// An idempotency key that was used: what came of it, not its body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// The key.
+    pub key: String,
+    /// Digest of route and body.
+    pub digest: String,
+    /// When.
+    pub at: Time,
+    /// The task that it was about.
+    pub task: Option<TaskId>,
+    /// Whether it made that task.
+    pub created: bool,
+    /// Whether it changed anything.
+    pub changed: bool,
+}
+
+/// A mutation that was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuditRecord {
+    /// When.
+    pub at: Time,
+    /// The revision that it made; 0 where it was refused or changed nothing.
+    pub revision: u64,
+    /// Who.
+    pub peer: Peer,
+    /// What: `task.start`.
+    pub method: String,
+    /// The object, as it was named.
+    pub object: String,
+    /// The request's id.
+    pub request_id: String,
+    /// `ok`, or the code of the refusal.
+    pub outcome: String,
+}
