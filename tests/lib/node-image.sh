@@ -4,7 +4,7 @@
 set -euo pipefail
 tree=$1
 suite=${ORCA_NODE_SUITE:-bookworm}
-packages=systemd,systemd-sysv,dbus,docker.io,ca-certificates,iproute2,iptables,procps,curl,busybox-static,openssl,sqlite3,sudo,adduser
+packages=systemd,systemd-sysv,dbus,docker.io,ca-certificates,iproute2,iptables,procps,curl,busybox-static,openssl,sqlite3,sudo,adduser,rpm
 
 mirror=$(sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb +(\[[^]]*\] +)?([^ ]+) .*/\2/p' \
   /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |

@@ -358,12 +358,12 @@ pub struct FilterVerdict {
     pub passes: bool,
     /// In words, with figures.
     pub text: String,
-    /// What is needed, in the filter's unit.
-    pub needed: Option<u64>,
+    /// What is needed, where it is an amount: `512 MiB`.
+    pub needed: Option<String>,
     /// What is free.
-    pub free: Option<u64>,
+    pub free: Option<String>,
     /// What is missing.
-    pub short_by: Option<u64>,
+    pub short_by: Option<String>,
 }
 
 /// A part of a score.

@@ -160,6 +160,9 @@ pub struct Assigned {
     /// Why it is to be stopped.
     #[serde(default)]
     pub stop_reason: Option<Reason>,
+    /// Instead of the spec's grace, for that stop.
+    #[serde(default)]
+    pub stop_grace: Option<Span>,
     /// Its restart policy.
     pub restart: Restart,
     /// Attempts that earlier placements of the task made: numbers go on from here.

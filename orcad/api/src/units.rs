@@ -224,7 +224,8 @@ impl FromStr for Span {
         let ms = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
             text.parse::<u64>().ok().and_then(|s| s.checked_mul(1000)).ok_or_else(bad)?
         } else {
-            let duration: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
+            let span: jiff::Span = text.parse().map_err(|_| bad())?;
+            let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())?;
             u64::try_from(duration.as_millis()).map_err(|_| bad())?
         };
         if ms > SPAN_MS_MAX {

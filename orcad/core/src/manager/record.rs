@@ -27,10 +27,25 @@ pub struct ClusterRecord {
     pub revision: u64,
     /// How tasks are placed that do not say.
     pub algorithm: Algorithm,
-    /// Where round robin goes on.
-    pub round_robin: u64,
+    /// Where round robin goes on: after this node.
+    pub round_robin: Option<NodeId>,
     /// The first revision whose events are still there.
     pub events_from: u64,
+    /// Events that were ever added.
+    pub events_added: u64,
+    /// A mark a day, oldest first: what old events are trimmed by.
+    pub marks: Vec<EventMark>,
+}
+
+/// Where the events of a day begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventMark {
+    /// When.
+    pub at: Time,
+    /// The revision at that time.
+    pub revision: u64,
+    /// Events added until then.
+    pub added: u64,
 }
 
 /// A node.

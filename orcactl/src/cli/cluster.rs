@@ -1,0 +1,72 @@
+//! The commands that concern the whole, or orcactl itself.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
+
+use super::Output;
+use crate::commands::completion;
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// How to say it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Go on as things happen
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only what came after this revision
+    #[arg(long, value_name = "REVISION")]
+    pub since: Option<u64>,
+    /// At most this many, the newest
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 50)]
+    pub limit: u32,
+    /// Only of this task
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(completion::tasks))]
+    pub task: Option<String>,
+    /// How to say it; with --follow, json is one object a line.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `version`.
+#[derive(Debug, Args)]
+pub struct VersionArgs {
+    /// How to say it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `completion`.
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// A shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The folder; it is made where it is missing
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub folder: PathBuf,
+}

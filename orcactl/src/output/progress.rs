@@ -1,0 +1,104 @@
+//! What is seen while one waits for a task: a line that moves on a terminal, one line a change elsewhere.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use orca_api::control::TaskView;
+use orca_api::task::Reason;
+
+use super::printer::Printer;
+use super::words;
+
+/// What is shown of one task while one waits for it.
+#[derive(Debug)]
+pub struct Board {
+    printer: Printer,
+    bar: Option<ProgressBar>,
+    said: String,
+    steps: Steps,
+}
+
+/// How the line on a terminal looks at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Steps {
+    Words,
+    Bytes,
+}
+
+impl Board {
+    /// With nothing on it. Nothing is drawn before the first [`Self::show`].
+    pub fn new(printer: Printer) -> Self {
+        let bar = printer.is_live().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(style(Steps::Words));
+            bar.enable_steady_tick(std::time::Duration::from_millis(100));
+            bar
+        });
+        Self { printer, bar, said: String::new(), steps: Steps::Words }
+    }
+
+    /// Shows a task as it is now.
+    pub fn show(&mut self, task: &TaskView) {
+        let text = line(task);
+        let Some(bar) = &self.bar else {
+            if text != self.said {
+                self.printer.note(&text);
+                self.said = text;
+            }
+            return;
+        };
+        let bytes = task.progress.as_ref().filter(|p| p.total > 0);
+        let steps = if bytes.is_some() { Steps::Bytes } else { Steps::Words };
+        if steps != self.steps {
+            bar.set_style(style(steps));
+            self.steps = steps;
+        }
+        if let Some(progress) = bytes {
+            bar.set_length(progress.total);
+            bar.set_position(progress.done.min(progress.total));
+        }
+        bar.set_message(text);
+    }
+
+    /// Says something that stays.
+    pub fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.printer.note(text)),
+            None => self.printer.note(text),
+        }
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style(steps: Steps) -> ProgressStyle {
+    let template = match steps {
+        Steps::Words => "{spinner} {msg} {elapsed:>3}",
+        Steps::Bytes => "{spinner} {msg} [{bar:20}] {binary_bytes} of {binary_total_bytes} {elapsed:>3}",
+    };
+    // The templates are constants; the fallback only shows less.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner()).progress_chars("=> ")
+}
+
+/// What is said of a change; byte counts are left out, or each would be a change.
+fn line(task: &TaskView) -> String {
+    let mut text = format!("{}: {}", task.name, words::state(task));
+    if let Some(progress) = &task.progress {
+        text.push_str(", ");
+        text.push_str(&words::plain(&progress.step));
+    }
+    if let Some(node) = &task.node {
+        text.push_str(" on ");
+        text.push_str(node.as_str());
+    }
+    let quiet_reasons = [None, Some(Reason::New)];
+    if !task.message.is_empty() && !quiet_reasons.contains(&task.reason) {
+        text.push_str(": ");
+        text.push_str(&words::plain(&task.message));
+    }
+    text
+}

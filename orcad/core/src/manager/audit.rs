@@ -1,0 +1,40 @@
+//! Every mutation that is asked for is recorded: who, what, which request, and what came of it.
+
+use orca_api::error::Problem;
+
+use super::io::{Answer, Asked, Change, Request};
+use super::record::AuditRecord;
+use super::turn::Turn;
+
+/// The object of a request, as it was named.
+pub(super) fn object_of(request: &Request) -> String {
+    match request {
+        Request::Start(start) => start.name.as_ref().map_or_else(String::new, ToString::to_string),
+        Request::Stop { task, .. } | Request::Restart { task } | Request::Remove { task, .. } => shortened(task),
+        Request::SetAvailability { node, .. } => shortened(node),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(128).collect()
+}
+
+impl Turn<'_> {
+    /// Records a request and its outcome. A refusal is recorded as well, without a revision of its own.
+    pub fn audit(&mut self, asked: &Asked, answer: &Result<Answer, Problem>) {
+        let (object, changed) = match answer {
+            Ok(Answer::Created(task) | Answer::Task(task)) => (task.task.name.to_string(), task.changed),
+            _ => (object_of(&asked.request), answer.is_ok()),
+        };
+        let record = AuditRecord {
+            at: self.now.wall,
+            revision: if changed { self.revision } else { 0 },
+            peer: asked.peer.clone(),
+            method: asked.request.method().to_owned(),
+            object,
+            request_id: asked.request_id.clone(),
+            outcome: answer.as_ref().map_or_else(|problem| problem.code.to_string(), |_| "ok".to_owned()),
+        };
+        self.put(Change::Audited { record });
+    }
+}

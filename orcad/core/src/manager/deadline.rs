@@ -1,0 +1,97 @@
+//! What time alone makes due. There are no timers: the shell sleeps until `next_deadline` and sends `Tick`.
+
+use std::sync::Arc;
+
+use orca_api::id::NodeId;
+use orca_api::node::NodeState;
+use orca_api::units::Time;
+
+use super::defaults::{BLOCKED_SWEEP, EVENTS_KEPT, EVENTS_MAX, HEARTBEAT, HEARTBEATS_MISSED, KEY_KEPT, MARK_EVERY};
+use super::io::Change;
+use super::record::{ClusterRecord, EventMark};
+use super::state::Manager;
+use super::turn::Turn;
+
+/// How long a node may be silent.
+const SILENCE_MS: u64 = HEARTBEAT.ms() * HEARTBEATS_MISSED;
+
+/// How often housekeeping looks at keys and events, at least.
+const HOUSEKEEPING_MS: u64 = 600_000;
+
+impl Manager {
+    /// When something is due next, on the boot clock; `None` when nothing is.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let silent = self.ready_nodes().map(|(_, seen)| seen + SILENCE_MS).min();
+        let blocked = if self.durable.blocked.is_empty() { None } else { Some(self.live.sweep_at.unwrap_or(0)) };
+        [silent, blocked, Some(self.live.housekeeping_at)].into_iter().flatten().min()
+    }
+
+    fn ready_nodes(&self) -> impl Iterator<Item = (NodeId, u64)> + '_ {
+        let ready = self.durable.nodes.values().filter(|n| n.state == NodeState::Ready);
+        ready.filter_map(|n| Some((n.id, self.live.nodes.get(&n.id)?.seen)))
+    }
+}
+
+impl Turn<'_> {
+    /// Time has passed.
+    pub fn on_tick(&mut self) {
+        let now = self.now.boot_ms;
+        let silent: Vec<NodeId> =
+            self.m.ready_nodes().filter(|(_, seen)| seen + SILENCE_MS <= now).map(|(node, _)| node).collect();
+        for node in silent {
+            if let Some(live) = self.m.live.nodes.get_mut(&node) {
+                live.life = None;
+            }
+            self.disconnect(node, &format!("{HEARTBEATS_MISSED} heartbeats were missed"));
+        }
+        match self.m.live.sweep_at {
+            _ if self.m.durable.blocked.is_empty() => self.m.live.sweep_at = None,
+            Some(at) if at > now => {}
+            Some(_) => {
+                self.retry_blocked();
+                self.m.live.sweep_at = Some(now + BLOCKED_SWEEP.ms());
+            }
+            None => self.m.live.sweep_at = Some(now + BLOCKED_SWEEP.ms()),
+        }
+        if self.m.live.housekeeping_at <= now {
+            self.m.live.housekeeping_at = now + HOUSEKEEPING_MS;
+            self.expire_keys();
+            self.trim_events();
+        }
+    }
+
+    fn expire_keys(&mut self) {
+        let wall = self.now.wall;
+        let old = self.m.durable.requests.values().filter(|r| wall.since(r.at) > KEY_KEPT);
+        let keys: Vec<String> = old.map(|r| r.key.clone()).collect();
+        for key in keys {
+            self.put(Change::RequestGone { key });
+        }
+    }
+
+    /// A mark a day (or each hundred thousand events); events before the first mark that is young enough, and within the number, are deleted.
+    fn trim_events(&mut self) {
+        let Some(cluster) = self.m.durable.cluster.as_ref().map(Arc::clone) else { return };
+        let mut record = ClusterRecord::clone(&cluster);
+        let (newest, added) = record.marks.last().map_or((Time::from_ms(i64::MIN), 0), |m| (m.at, m.added));
+        let mark = EventMark { at: self.now.wall, revision: self.revision, added: record.events_added };
+        if self.now.wall.since(newest) >= MARK_EVERY || record.events_added - added >= EVENTS_MAX / 10 {
+            record.marks.push(mark);
+        }
+        let wall = self.now.wall;
+        let too_old = |m: &EventMark| wall.since(m.at) > EVENTS_KEPT || record.events_added - m.added > EVENTS_MAX;
+        let drop = record.marks.iter().take_while(|m| too_old(m)).count();
+        if drop > 0 {
+            record.marks.drain(..drop);
+            if record.marks.is_empty() {
+                record.marks.push(mark);
+            }
+            let before = record.marks[0].revision;
+            record.events_from = before;
+            self.put(Change::EventsTrimmed { before });
+        }
+        if record != *cluster {
+            self.put(Change::ClusterPut { record: Arc::new(record) });
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! From records to the scheduler's words, and placing a task.
+
+use orca_api::id::{NodeId, TaskId};
+use orca_api::task::Reason;
+use orca_api::units::{Bytes, Cpu};
+use scheduler::{Held, Load, Node, Pressure, Request, Resources};
+
+use super::record::{NodeRecord, PlacementRecord, TaskRecord};
+use super::state::{LiveNode, Manager};
+use super::turn::Turn;
+
+/// A node in the scheduler's words.
+pub(super) fn node(record: &NodeRecord, live: Option<&LiveNode>) -> Node {
+    let facts = &record.facts;
+    let capacity = Resources { cpu: facts.cpu, memory: facts.memory, disk: facts.disk };
+    let mut node = Node::new(record.id, record.name.clone(), capacity);
+    node.reserve = Resources { cpu: facts.reserve_cpu, memory: facts.reserve_memory, disk: facts.reserve_disk };
+    node.labels.clone_from(&record.labels);
+    node.data_center.clone_from(&facts.data_center);
+    node.os.clone_from(&facts.os);
+    node.arch.clone_from(&facts.arch);
+    node.kernel.clone_from(&facts.kernel);
+    node.engine.clone_from(&facts.engine);
+    node.availability = record.availability;
+    node.state = record.state;
+    if let Some(live) = live {
+        node.conditions.clone_from(&live.conditions);
+        if let Some(measured) = &live.load {
+            node.load = load(measured);
+        }
+    }
+    node
+}
+
+/// Measurements in the scheduler's words: averages, and pressure in per mille.
+pub(super) fn load(measured: &orca_api::load::NodeLoad) -> Load {
+    let machine = &measured.machine;
+    let mille = |percent: f64| (percent * 10.0).clamp(0.0, 1000.0) as u16;
+    let pressure = machine.pressure.as_ref().map_or_else(Pressure::default, |p| Pressure {
+        cpu: mille(p.cpu_some),
+        memory: mille(p.memory_full),
+        io: mille(p.io_full),
+    });
+    let disk = machine.disks.iter().find(|d| d.role == "engine").map_or(0, |d| d.total.saturating_sub(d.free));
+    Load {
+        cpu: Cpu::from_millis((machine.cpu_average.max(0.0) * 1000.0) as u64),
+        memory: Bytes::new(machine.memory_average),
+        disk: Bytes::new(disk),
+        pressure,
+    }
+}
+
+/// A placement in the scheduler's words.
+pub(super) fn held(record: &PlacementRecord) -> Held {
+    Held {
+        placement: record.id,
+        task: record.task,
+        node: record.node,
+        resources: resources(&record.spec),
+        ports: record.spec.ports.clone(),
+        group: None,
+        priority: 0,
+    }
+}
+
+fn resources(spec: &orca_api::spec::TaskSpec) -> Resources {
+    Resources { cpu: spec.cpu_reservation(), memory: spec.memory_reservation(), disk: spec.disk_reservation() }
+}
+
+impl Manager {
+    /// A spec in the scheduler's words. It was checked: what cannot be read now was not accepted then.
+    pub(super) fn request(&self, task: Option<TaskId>, spec: &orca_api::spec::TaskSpec) -> Request {
+        let default = self.durable.cluster.as_ref().map(|c| c.algorithm).unwrap_or_default();
+        Request {
+            task,
+            resources: resources(spec),
+            ports: spec.ports.clone(),
+            constraints: spec.constraints.iter().filter_map(|c| c.parse().ok()).collect(),
+            algorithm: spec.algorithm.unwrap_or(default),
+            ..Request::default()
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Finds a node for a task, or says why there is none. `before` is the node of its former placement: data that
+    /// the task left in volumes is there, so it goes back where it fits.
+    pub fn place(&mut self, id: TaskId, before: Option<NodeId>) {
+        let Some(task) = self.m.durable.tasks.get(&id) else { return };
+        let mut request = self.m.request(Some(id), &task.spec);
+        if let Some(node) = before {
+            request.preferences.push(scheduler::Preference { to: scheduler::Target::Node(node), weight: 100 });
+        }
+        match self.m.scheduler.place(&request) {
+            Ok(choice) => self.bind(id, choice.node),
+            Err(refusal) => self.wait(id, Reason::NoFit, &refusal.to_string()),
+        }
+    }
+
+    /// Room was made somewhere: whoever waits for it is tried again, in the order of their waiting.
+    pub fn retry_blocked(&mut self) {
+        let mut blocked: Vec<&TaskRecord> =
+            self.m.durable.blocked.iter().filter_map(|id| self.m.durable.tasks.get(id)).map(AsRef::as_ref).collect();
+        blocked.sort_by_key(|t| (t.waiting.as_ref().map(|w| w.since), t.id));
+        let ids: Vec<TaskId> = blocked.into_iter().map(|t| t.id).collect();
+        for id in ids {
+            self.reconcile(id);
+        }
+        self.m.live.sweep_at = None;
+    }
+}

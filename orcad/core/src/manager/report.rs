@@ -1,0 +1,177 @@
+//! What workers observed is merged into what is known: states only rise, the larger one wins, and of two
+//! different ends the first stands.
+
+use orca_api::id::{LifeId, NodeId, PlacementId};
+use orca_api::link::{ATTEMPTS_KEPT, AttemptStatus, PlacementStatus, ReportAnswer};
+use orca_api::task::{Reason, State};
+
+use super::io::{Answer, Token};
+use super::record::PlacementRecord;
+use super::turn::{SetChange, Turn};
+
+/// What a merge gave.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Merged {
+    pub status: PlacementStatus,
+    /// Moves that the table forbids: they are recorded and not made.
+    pub refused: Vec<String>,
+}
+
+/// Merges two statuses of one placement.
+pub(super) fn merge(old: &PlacementStatus, new: &PlacementStatus) -> Merged {
+    let mut refused = Vec::new();
+    let mut attempts: Vec<AttemptStatus> = old.attempts.clone();
+    let newest = attempts.last().map_or(0, |a| a.number);
+    // What has ended gave its room back: a later attempt would be a resurrection.
+    let over = old.finished && attempts.last().is_none_or(|a| a.state.is_terminal());
+    for attempt in &new.attempts {
+        match attempts.iter_mut().find(|a| a.number == attempt.number) {
+            None if over && attempt.number > newest => {
+                refused.push(format!("attempt {} began after the placement had ended", attempt.number));
+            }
+            None => attempts.push(attempt.clone()),
+            Some(known) => {
+                if let Err(why) = merge_attempt(known, attempt) {
+                    refused.push(why);
+                }
+            }
+        }
+    }
+    attempts.sort_by_key(|a| a.number);
+    // Only the newest attempt can be alive: an older one that was never seen to end was overtaken.
+    let excess = attempts.len().saturating_sub(ATTEMPTS_KEPT);
+    attempts.drain(..excess);
+    let finished = old.finished || new.finished;
+    let status = PlacementStatus {
+        placement: old.placement,
+        task: old.task,
+        sequence: new.sequence,
+        restarts: old.restarts.max(new.restarts),
+        budget_used: new.budget_used,
+        next_attempt_at: if finished { None } else { new.next_attempt_at },
+        finished,
+        progress: None,
+        warning: new.warning.clone(),
+        attempts,
+    };
+    Merged { status, refused }
+}
+
+fn merge_attempt(known: &mut AttemptStatus, new: &AttemptStatus) -> Result<(), String> {
+    let (from, to) = (known.state, new.state);
+    if from == to {
+        known.clone_from(new);
+        return Ok(());
+    }
+    if from.is_terminal() {
+        // The first end stands; that its container is gone is news all the same.
+        known.container_kept &= new.container_kept;
+        return if to.is_terminal() { Err(format!("attempt {}: {from} stands, {to} came later", known.number)) } else { Ok(()) };
+    }
+    if to < from {
+        return Ok(()); // an old report, overtaken on its way
+    }
+    if !from.may_become(to) {
+        return Err(format!("attempt {}: {from} cannot become {to}", known.number));
+    }
+    known.clone_from(new);
+    Ok(())
+}
+
+impl Turn<'_> {
+    /// A worker reports. Only the life that said hello is heard.
+    pub fn on_reported(&mut self, token: Token, node: NodeId, life: LifeId, placements: Vec<PlacementStatus>) {
+        if self.m.live.nodes.get(&node).and_then(|n| n.life) != Some(life) {
+            let problem = orca_api::error::Problem::new(orca_api::error::Code::Changed, "this life of the worker is not the one that said hello");
+            self.reply(token, Err(problem.hint("say hello again")));
+            return;
+        }
+        self.seen(node);
+        let unknown = self.take_statuses(node, placements, false);
+        self.reply(token, Ok(Answer::Report(ReportAnswer { unknown })));
+    }
+
+    /// Merges statuses in; answers with the placements that this node should not have. `whole` is a hello's
+    /// inventory: it counts whatever its sequence, since a worker that lost its store counts anew.
+    pub fn take_statuses(&mut self, node: NodeId, placements: Vec<PlacementStatus>, whole: bool) -> Vec<PlacementId> {
+        let mut unknown = Vec::new();
+        for status in placements {
+            match self.m.durable.placements.get(&status.placement) {
+                Some(known) if known.node == node && known.lost.is_none() && known.task == status.task => {
+                    if whole || status.sequence > known.status.sequence {
+                        let known = PlacementRecord::clone(known);
+                        self.take_status(known, &status);
+                    }
+                }
+                _ => unknown.push(status.placement),
+            }
+        }
+        unknown
+    }
+
+    fn take_status(&mut self, mut record: PlacementRecord, status: &PlacementStatus) {
+        let id = record.id;
+        let before = self.m.live.progress.get(&id).cloned();
+        match &status.progress {
+            Some(progress) => self.m.live.progress.insert(id, progress.clone()),
+            None => self.m.live.progress.remove(&id),
+        };
+        if before != status.progress {
+            self.tasks.insert(record.task);
+        }
+        let merged = merge(&record.status, status);
+        let same = PlacementStatus { sequence: record.status.sequence, ..merged.status.clone() } == record.status;
+        if same && merged.refused.is_empty() {
+            return;
+        }
+        let (state, number) = (record.state(), record.status.attempts.last().map(|a| a.number));
+        let ended = record.is_ended();
+        record.status = merged.status;
+        let now = record.state();
+        let moved = now != state || record.status.attempts.last().map(|a| a.number) != number;
+        if moved {
+            record.since = self.now.wall;
+        }
+        let (task, node) = (record.task, record.node);
+        let ended_now = record.is_ended() && !ended;
+        if let Some(task) = self.m.durable.tasks.get(&task).cloned() {
+            if moved {
+                let last = record.status.attempts.last();
+                let (reason, message) = last.map_or((None, String::new()), |a| (shown_reason(&record, a), outcome(a)));
+                self.task_event("task.state", &task, Some(node), Some(now.as_str()), reason, message);
+            }
+            for why in merged.refused {
+                self.task_event("task.refused", &task, Some(node), None, None, why);
+            }
+        }
+        self.put_placement(record, SetChange::No);
+        if ended_now {
+            self.m.live.progress.remove(&id);
+            self.reconcile(task);
+        }
+    }
+}
+
+/// The reason that is shown: of an end that was asked for, why it was asked for.
+pub(super) fn shown_reason(record: &PlacementRecord, attempt: &AttemptStatus) -> Option<Reason> {
+    if attempt.state == State::Stopped { record.stop.as_ref().map(|s| s.reason).or(attempt.reason) } else { attempt.reason }
+}
+
+/// How an attempt ended, in a few words.
+pub(super) fn outcome(attempt: &AttemptStatus) -> String {
+    let mut text = match (attempt.signal, attempt.exit_code) {
+        (Some(signal), _) => match orca_api::spec::Signal::from_number(signal) {
+            Some(signal) => format!("ended by {signal}"),
+            None => format!("ended by signal {signal}"),
+        },
+        (None, Some(code)) => format!("exit code {code}"),
+        (None, None) => String::new(),
+    };
+    if !attempt.message.is_empty() {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&attempt.message);
+    }
+    text
+}

@@ -1,0 +1,268 @@
+//! What the manager knows: the durable half, changed by `apply` alone, and the volatile half.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use orca_api::id::{ClusterId, IdSource, LifeId, NodeId, PlacementId, TaskId};
+use orca_api::link::{Assigned, Assignment, Generation, NodeFacts, PlacementWanted, Progress};
+use orca_api::load::NodeLoad;
+use orca_api::name::Name;
+use orca_api::node::{Availability, Condition, NodeState, Role};
+use orca_api::spec::{Algorithm, TaskSpec};
+use scheduler::Scheduler;
+
+use super::io::Change;
+use super::record::{ClusterRecord, EventMark, NodeRecord, PlacementRecord, RequestRecord, TaskRecord};
+use crate::Now;
+
+/// The manager core.
+#[derive(Clone)]
+pub struct Manager {
+    /// What a restart would load.
+    pub(super) durable: Durable,
+    /// What a restart forgets.
+    pub(super) live: Live,
+    /// The scheduler's index: derived from the durable half and the measurements.
+    pub(super) scheduler: Scheduler,
+    /// Placements that the scheduler holds.
+    pub(super) held: BTreeSet<PlacementId>,
+}
+
+/// The durable half. Maps from names and nodes are derived in `apply`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Durable {
+    pub cluster: Option<Arc<ClusterRecord>>,
+    pub nodes: BTreeMap<NodeId, Arc<NodeRecord>>,
+    pub tasks: BTreeMap<TaskId, Arc<TaskRecord>>,
+    pub names: BTreeMap<Name, TaskId>,
+    pub placements: BTreeMap<PlacementId, Arc<PlacementRecord>>,
+    pub by_node: BTreeMap<NodeId, BTreeSet<PlacementId>>,
+    pub requests: BTreeMap<String, Arc<RequestRecord>>,
+    /// Tasks that wait for room.
+    pub blocked: BTreeSet<TaskId>,
+}
+
+/// The volatile half.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Live {
+    pub nodes: BTreeMap<NodeId, LiveNode>,
+    pub progress: BTreeMap<PlacementId, Progress>,
+    /// When the blocked tasks are tried again at the latest, on the boot clock.
+    pub sweep_at: Option<u64>,
+    /// When housekeeping is due, on the boot clock.
+    pub housekeeping_at: u64,
+    /// The state folder's disk is short of space.
+    pub scarce: bool,
+}
+
+/// What is known of a node until the next restart.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LiveNode {
+    /// The life that said hello.
+    pub life: Option<LifeId>,
+    /// Its last sign of life, on the boot clock.
+    pub seen: u64,
+    pub conditions: BTreeSet<Condition>,
+    /// Since when its engine cannot be asked, on the wall clock.
+    pub engine_away_since: Option<orca_api::units::Time>,
+    pub load: Option<Arc<NodeLoad>>,
+}
+
+impl Manager {
+    /// The changes that make a cluster of one: what a first start commits.
+    pub fn bootstrap(ids: &mut dyn IdSource, now: Now, node_name: Name, roles: Vec<Role>) -> Vec<Change> {
+        let cluster = ClusterRecord {
+            id: ClusterId::fresh(ids),
+            created_at: now.wall,
+            epoch: 1,
+            revision: 1,
+            algorithm: Algorithm::default(),
+            round_robin: None,
+            events_from: 1,
+            events_added: 0,
+            marks: vec![EventMark { at: now.wall, revision: 1, added: 0 }],
+        };
+        let node = NodeRecord {
+            id: NodeId::fresh(ids),
+            name: node_name,
+            revision: 1,
+            roles,
+            state: NodeState::Joining,
+            since: now.wall,
+            availability: Availability::Active,
+            facts: NodeFacts::default(),
+            labels: BTreeMap::new(),
+            generation: Generation { epoch: 1, n: 0 },
+        };
+        vec![Change::ClusterPut { record: Arc::new(cluster) }, Change::NodePut { record: Arc::new(node) }]
+    }
+
+    /// A manager with the rows of a store.
+    pub fn load(rows: impl IntoIterator<Item = Change>) -> Self {
+        let mut manager = Self {
+            durable: Durable::default(),
+            live: Live::default(),
+            scheduler: Scheduler::new(),
+            held: BTreeSet::new(),
+        };
+        for change in rows {
+            manager.apply(&change);
+        }
+        manager
+    }
+
+    /// The rows that a store would hold of it.
+    pub fn durable_rows(&self) -> Vec<Change> {
+        let d = &self.durable;
+        let mut rows = Vec::new();
+        rows.extend(d.cluster.iter().map(|record| Change::ClusterPut { record: Arc::clone(record) }));
+        rows.extend(d.nodes.values().map(|record| Change::NodePut { record: Arc::clone(record) }));
+        rows.extend(d.tasks.values().map(|record| Change::TaskPut { record: Arc::clone(record) }));
+        rows.extend(d.placements.values().map(|record| Change::PlacementPut { record: Arc::clone(record) }));
+        rows.extend(d.requests.values().map(|record| Change::RequestPut { record: Arc::clone(record) }));
+        rows
+    }
+
+    /// Whether both would load the same from their stores.
+    pub fn same_durable(&self, other: &Self) -> bool {
+        self.durable == other.durable
+    }
+
+    /// Applies one change: the only thing that alters the durable half.
+    pub fn apply(&mut self, change: &Change) {
+        let d = &mut self.durable;
+        match change {
+            Change::ClusterPut { record } => {
+                self.scheduler.set_cursor(record.round_robin);
+                d.cluster = Some(Arc::clone(record));
+            }
+            Change::NodePut { record } => {
+                d.nodes.insert(record.id, Arc::clone(record));
+                self.index_node(record.id);
+            }
+            Change::NodeGone { node } => {
+                d.nodes.remove(node);
+                self.scheduler.remove_node(*node);
+            }
+            Change::TaskPut { record } => {
+                if let Some(old) = d.tasks.insert(record.id, Arc::clone(record)) {
+                    d.names.remove(&old.name);
+                }
+                d.names.insert(record.name.clone(), record.id);
+                if record.waiting.as_ref().is_some_and(|w| w.reason == orca_api::task::Reason::NoFit) {
+                    d.blocked.insert(record.id);
+                } else {
+                    d.blocked.remove(&record.id);
+                }
+            }
+            Change::TaskGone { task } => {
+                if let Some(old) = d.tasks.remove(task) {
+                    d.names.remove(&old.name);
+                }
+                d.blocked.remove(task);
+            }
+            Change::PlacementPut { record } => {
+                d.by_node.entry(record.node).or_default().insert(record.id);
+                d.placements.insert(record.id, Arc::clone(record));
+                self.index_placement(record);
+            }
+            Change::PlacementGone { placement } => {
+                if let Some(old) = d.placements.remove(placement)
+                    && let Some(set) = d.by_node.get_mut(&old.node)
+                {
+                    set.remove(placement);
+                    if set.is_empty() {
+                        d.by_node.remove(&old.node);
+                    }
+                }
+                self.live.progress.remove(placement);
+                if self.held.remove(placement) {
+                    self.scheduler.release(*placement);
+                }
+            }
+            Change::RequestPut { record } => {
+                d.requests.insert(record.key.clone(), Arc::clone(record));
+            }
+            Change::RequestGone { key } => {
+                d.requests.remove(key);
+            }
+            // History lives in the store alone.
+            Change::EventAdded { .. } | Change::EventsTrimmed { .. } | Change::Audited { .. } => {}
+        }
+    }
+
+    /// Tells the scheduler of a placement: its resources are held until it has ended.
+    fn index_placement(&mut self, record: &PlacementRecord) {
+        if record.is_ended() {
+            if self.held.remove(&record.id) {
+                self.scheduler.release(record.id);
+            }
+        } else if self.held.insert(record.id) {
+            self.scheduler.hold(super::place::held(record));
+        }
+    }
+
+    /// Tells the scheduler of a node: what is stored of it, and what is known of it now.
+    pub(super) fn index_node(&mut self, node: NodeId) {
+        if let Some(record) = self.durable.nodes.get(&node) {
+            let live = self.live.nodes.get(&node);
+            self.scheduler.set_node(super::place::node(record, live));
+        }
+    }
+
+    /// The cluster's id; `None` before [`Manager::bootstrap`]'s changes were applied.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.durable.cluster.as_ref().map(|c| c.id)
+    }
+
+    /// The last revision.
+    pub fn revision(&self) -> u64 {
+        self.durable.cluster.as_ref().map_or(0, |c| c.revision)
+    }
+
+    /// The first revision whose events are still there.
+    pub fn events_from(&self) -> u64 {
+        self.durable.cluster.as_ref().map_or(1, |c| c.events_from)
+    }
+
+    /// The node that was made by the bootstrap: the only one of a cluster of one.
+    pub fn first_node(&self) -> Option<NodeId> {
+        self.durable.nodes.keys().next().copied()
+    }
+
+    /// The complete set of placements that a node should have.
+    pub fn assignment(&self, node: NodeId) -> Option<Assignment> {
+        let record = self.durable.nodes.get(&node)?;
+        let placements = self.durable.by_node.get(&node).into_iter().flatten();
+        let placements = placements.filter_map(|id| self.durable.placements.get(id)).filter(|p| p.lost.is_none());
+        Some(Assignment {
+            generation: record.generation,
+            placements: placements.map(|p| (p.id, assigned(p))).collect(),
+        })
+    }
+
+    /// A spec that some placement has.
+    pub fn spec_by_digest(&self, digest: &str) -> Option<Arc<TaskSpec>> {
+        self.durable.placements.values().find(|p| p.digest == digest).map(|p| Arc::clone(&p.spec))
+    }
+}
+
+fn assigned(placement: &PlacementRecord) -> Assigned {
+    Assigned {
+        task: placement.task,
+        name: placement.name.clone(),
+        spec: placement.digest.clone(),
+        wanted: placement.wanted,
+        stop_reason: placement.stop.as_ref().map(|s| s.reason),
+        stop_grace: placement.stop.as_ref().and_then(|s| s.grace),
+        restart: placement.spec.restart,
+        attempts_before: placement.attempts_before,
+    }
+}
+
+impl PlacementRecord {
+    /// Whether it should run.
+    pub(super) fn wanted_running(&self) -> bool {
+        self.wanted == PlacementWanted::Running
+    }
+}

@@ -1,0 +1,201 @@
+//! One step: events go in, changes and effects are gathered, all of one revision.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use orca_api::control::EventView;
+use orca_api::error::Problem;
+use orca_api::id::{IdSource, NodeId, PlacementId, TaskId};
+use orca_api::task::Reason;
+
+use super::io::{Answer, Change, Effect, Event, Step, Token};
+use super::record::{NodeRecord, PlacementRecord, TaskRecord};
+use super::state::Manager;
+use crate::Now;
+
+/// A step in the making.
+pub(super) struct Turn<'a> {
+    pub m: &'a mut Manager,
+    pub now: Now,
+    pub ids: &'a mut dyn IdSource,
+    /// The revision of everything that changes in this step.
+    pub revision: u64,
+    changes: Vec<Change>,
+    effects: Vec<Effect>,
+    events: Vec<EventView>,
+    pub tasks: BTreeSet<TaskId>,
+    pub nodes: BTreeSet<NodeId>,
+    /// Nodes whose set changed: their generation rises once at the end.
+    dirty: BTreeSet<NodeId>,
+    /// Room was made: the blocked tasks are tried again at the end.
+    pub room: bool,
+    /// The request that caused this step, for its events.
+    pub cause: Option<(String, String)>,
+}
+
+impl Manager {
+    /// One step. The changes are applied already; the effects are released once they are committed.
+    pub fn step(&mut self, event: Event, now: Now, ids: &mut dyn IdSource) -> Step {
+        let revision = self.revision() + 1;
+        let mut turn = Turn {
+            m: self,
+            now,
+            ids,
+            revision,
+            changes: Vec::new(),
+            effects: Vec::new(),
+            events: Vec::new(),
+            tasks: BTreeSet::new(),
+            nodes: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            room: false,
+            cause: None,
+        };
+        match event {
+            Event::Started => turn.on_started(),
+            Event::Asked(asked) => turn.on_asked(*asked),
+            Event::Hello { token, node, hello } => turn.on_hello(token, node, *hello),
+            Event::Polled { node, life, conditions, .. } => turn.on_polled(node, life, conditions),
+            Event::Reported { token, node, life, placements } => turn.on_reported(token, node, life, placements),
+            Event::Goodbye { node, goodbye } => turn.on_goodbye(node, &goodbye),
+            Event::Measured { node, load } => turn.on_measured(node, load),
+            Event::Space { scarce } => turn.m.live.scarce = scarce,
+            Event::Tick => turn.on_tick(),
+        }
+        turn.finish()
+    }
+}
+
+impl Turn<'_> {
+    /// Applies a change and keeps it for the commit.
+    pub fn put(&mut self, change: Change) {
+        self.m.apply(&change);
+        self.changes.push(change);
+    }
+
+    /// Stores a task under this step's revision.
+    pub fn put_task(&mut self, mut record: TaskRecord) {
+        record.revision = self.revision;
+        self.tasks.insert(record.id);
+        self.put(Change::TaskPut { record: Arc::new(record) });
+    }
+
+    /// Stores a placement under this step's revision; `set` when its node's set changes by it.
+    pub fn put_placement(&mut self, mut record: PlacementRecord, set: SetChange) {
+        record.revision = self.revision;
+        self.tasks.insert(record.task);
+        if set == SetChange::Yes {
+            self.dirty.insert(record.node);
+        }
+        self.room |= record.is_ended();
+        self.put(Change::PlacementPut { record: Arc::new(record) });
+    }
+
+    /// Forgets a placement.
+    pub fn drop_placement(&mut self, placement: PlacementId) {
+        if let Some(old) = self.m.durable.placements.get(&placement) {
+            self.dirty.insert(old.node);
+            self.room = true;
+            self.put(Change::PlacementGone { placement });
+        }
+    }
+
+    /// Stores a node under this step's revision.
+    pub fn put_node(&mut self, mut record: NodeRecord) {
+        record.revision = self.revision;
+        self.nodes.insert(record.id);
+        self.put(Change::NodePut { record: Arc::new(record) });
+    }
+
+    /// Answers a request, after the commit.
+    pub fn reply(&mut self, token: Token, answer: Result<Answer, Problem>) {
+        self.effects.push(Effect::Reply { token, answer });
+    }
+
+    /// Wakes a node's parked poll.
+    pub fn notify(&mut self, node: NodeId) {
+        self.effects.push(Effect::NotifyNode { node });
+    }
+
+    /// Records that something happened to a task.
+    pub fn task_event(&mut self, kind: &str, task: &TaskRecord, node: Option<NodeId>, state: Option<&str>, reason: Option<Reason>, message: String) {
+        let mut event = self.event(kind, message);
+        event.task = Some(task.id);
+        event.task_name = Some(task.name.clone());
+        event.node = node;
+        event.node_name = node.and_then(|n| self.m.durable.nodes.get(&n)).map(|n| n.name.clone());
+        event.state = state.map(str::to_owned);
+        event.reason = reason;
+        self.events.push(event);
+    }
+
+    /// Records that something happened to a node.
+    pub fn node_event(&mut self, kind: &str, node: &NodeRecord, state: &str, message: String) {
+        let mut event = self.event(kind, message);
+        event.node = Some(node.id);
+        event.node_name = Some(node.name.clone());
+        event.state = Some(state.to_owned());
+        self.events.push(event);
+    }
+
+    fn event(&self, kind: &str, message: String) -> EventView {
+        EventView {
+            revision: self.revision,
+            index: u32::try_from(self.events.len()).unwrap_or(u32::MAX),
+            at: self.now.wall,
+            kind: kind.to_owned(),
+            task: None,
+            task_name: None,
+            node: None,
+            node_name: None,
+            state: None,
+            reason: None,
+            message,
+            by: self.cause.as_ref().map(|c| c.0.clone()),
+            request_id: self.cause.as_ref().map(|c| c.1.clone()),
+        }
+    }
+
+    fn finish(mut self) -> Step {
+        if self.room {
+            self.retry_blocked();
+        }
+        for node in std::mem::take(&mut self.dirty) {
+            if let Some(record) = self.m.durable.nodes.get(&node) {
+                let mut record = NodeRecord::clone(record);
+                record.generation.n += 1;
+                self.put_node(record);
+                self.notify(node);
+            }
+        }
+        let events = std::mem::take(&mut self.events);
+        for event in &events {
+            self.changes.push(Change::EventAdded { event: event.clone() });
+        }
+        if self.changes.is_empty() {
+            if !self.tasks.is_empty() || !self.nodes.is_empty() {
+                self.effects.push(Effect::Publish { revision: self.revision - 1, tasks: self.tasks, nodes: self.nodes, events });
+            }
+            return Step { revision: 0, changes: self.changes, effects: self.effects };
+        }
+        if let Some(cluster) = &self.m.durable.cluster {
+            let mut cluster = super::record::ClusterRecord::clone(cluster);
+            cluster.revision = self.revision;
+            cluster.events_added += events.len() as u64;
+            cluster.round_robin = self.m.scheduler.cursor();
+            self.put(Change::ClusterPut { record: Arc::new(cluster) });
+        }
+        // Publishing goes before replies, so that who waits for an object is not later than who changed it.
+        self.effects.insert(0, Effect::Publish { revision: self.revision, tasks: self.tasks, nodes: self.nodes, events });
+        Step { revision: self.revision, changes: self.changes, effects: self.effects }
+    }
+}
+
+/// Whether a change of a placement changes what its node is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SetChange {
+    /// The node must hear of it.
+    Yes,
+    /// Only what was observed changed.
+    No,
+}

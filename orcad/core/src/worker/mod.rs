@@ -1,0 +1,2 @@
+//! The worker core (being built).
+pub mod io;

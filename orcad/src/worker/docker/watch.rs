@@ -1,0 +1,179 @@
+//! Watching the engine: is it there, does it answer, and what happens to our containers.
+//!
+//! ```text
+//!            ┌────────────── no socket, refused ──────────────► Away ──────────┐
+//!   connect ─┼────────────── no answer in time ───────────────► Unresponsive ──┤ try again
+//!            └─ answers ─► Up(life) ─► event stream ─┬ event ─► Hint           │
+//!                             ▲                      ├ probe without answer ───┤
+//!                             └──────────────────────┴ stream ended ───────────┘
+//! ```
+//!
+//! * Events are hints; the core asks about each, and its sweeps are the truth. A lost event costs a delay.
+//! * The probe asks for a list: an engine can answer a ping while everything that matters hangs.
+//! * [`EngineState::Up`] is sent after each (re)connection, also of the same life: whatever happened meanwhile was not
+//!   seen, and the core sweeps. `Away` and `Unresponsive` are sent when they begin.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::models::EventMessage;
+use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder};
+use futures_util::{StreamExt as _, pin_mut};
+use orca_api::id::ClusterId;
+use orca_core::worker::io::{EngineState, Event};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::failure::EngineError;
+use super::{Engine, labels};
+
+/// How soon a missing engine is looked for again: at first, and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Nobody takes events any more.
+struct Closed;
+
+impl Engine {
+    /// Watches the engine until nobody takes the events. `cluster` tells whose containers are ours, once that is known.
+    ///
+    /// To be called once for each engine: a second call takes the first one's cluster.
+    pub async fn watch(self, cluster: impl Fn() -> Option<ClusterId> + Send + Sync + 'static, out: mpsc::Sender<Event>) {
+        let _ = self.inner.cluster.set(Box::new(cluster));
+        let mut told: Option<EngineState> = None;
+        let mut retry = RETRY.0;
+        let mut since = None;
+        loop {
+            let state = match self.greet().await {
+                Ok(up) => up,
+                Err(EngineError::Silent { .. }) => EngineState::Unresponsive,
+                Err(error) => {
+                    if matches!(error, EngineError::Unsupported(_)) && told != Some(EngineState::Away) {
+                        tracing::error!(%error, "this engine cannot be used");
+                    }
+                    EngineState::Away
+                }
+            };
+            let up = matches!(state, EngineState::Up { .. });
+            if up || told.as_ref() != Some(&state) {
+                tracing::info!(?state, "engine");
+                if out.send(Event::Engine(state.clone())).await.is_err() {
+                    return;
+                }
+            }
+            told = Some(state);
+            if up {
+                retry = RETRY.0;
+                match self.follow(&out, &mut since).await {
+                    Ok(error) => tracing::info!(%error, "the engine's event stream ended"),
+                    Err(Closed) => return,
+                }
+                self.forget().await;
+            } else {
+                if out.is_closed() {
+                    return;
+                }
+                self.forget().await;
+                tokio::time::sleep(retry).await;
+                retry = (retry * 2).min(RETRY.1);
+            }
+        }
+    }
+
+    /// Connects and asks who answers.
+    async fn greet(&self) -> Result<EngineState, EngineError> {
+        self.probe().await?;
+        let client = self.connected().await?;
+        Ok(EngineState::Up { life: self.life().await, live_restore: client.facts.live_restore })
+    }
+
+    /// Asks for what needs the engine's inner locks.
+    async fn probe(&self) -> Result<(), EngineError> {
+        let client = self.connected().await?;
+        let limit = self.inner.config.call_timeout;
+        let options = ListContainersOptionsBuilder::default().limit(1).build();
+        match tokio::time::timeout(limit, client.docker.list_containers(Some(options))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(EngineError::of("list", limit, error)),
+            Err(_) => Err(EngineError::Silent { call: "list", after: limit }),
+        }
+    }
+
+    /// Passes hints on until the stream or the engine fails; says why it ended.
+    async fn follow(&self, out: &mpsc::Sender<Event>, since: &mut Option<i64>) -> Result<EngineError, Closed> {
+        let client = match self.connected().await {
+            Ok(client) => client,
+            Err(error) => return Ok(error),
+        };
+        let filters = HashMap::from([("type", vec!["container"]), ("label", vec![labels::CLUSTER])]);
+        let mut options = EventsOptionsBuilder::default().filters(&filters);
+        // What was buffered since the last one; a second too much does no harm.
+        let from = since.map(|at| (at - 1).to_string());
+        if let Some(from) = &from {
+            options = options.since(from);
+        }
+        let events = client.docker.events(Some(options.build()));
+        pin_mut!(events);
+        let mut next_probe = Instant::now() + self.inner.config.probe_period;
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(event)) => {
+                        *since = event.time.or(*since);
+                        if let Some(container) = self.hint(&event) && out.send(Event::Hint { container }).await.is_err() {
+                            return Err(Closed);
+                        }
+                    }
+                    Some(Err(error)) => return Ok(EngineError::of("events", self.inner.config.call_timeout, error)),
+                    None => return Ok(EngineError::Broken { call: "events", message: "the engine closed the connection".to_owned() }),
+                },
+                () = out.closed() => return Err(Closed),
+                () = self.inner.trouble.notified() => next_probe = Instant::now(),
+                () = tokio::time::sleep_until(next_probe) => {
+                    match self.probe().await {
+                        Ok(()) => {}
+                        // It answers, if only to refuse.
+                        Err(EngineError::Refused { status, message }) => tracing::warn!(status, message, "the engine refused a list"),
+                        Err(error @ EngineError::Silent { .. }) => {
+                            if out.send(Event::Engine(EngineState::Unresponsive)).await.is_err() {
+                                return Err(Closed);
+                            }
+                            return Ok(error);
+                        }
+                        Err(error) => return Ok(error),
+                    }
+                    next_probe = Instant::now() + self.inner.config.probe_period;
+                }
+            }
+        }
+    }
+
+    /// The container that an event is about, if the core should look at it.
+    fn hint(&self, event: &EventMessage) -> Option<String> {
+        let action = event.action.as_deref().unwrap_or_default();
+        let actor = event.actor.as_ref()?;
+        let cluster = actor.attributes.as_ref().and_then(|all| all.get(labels::CLUSTER));
+        let foreign = self.cluster().is_some_and(|own| cluster.is_some_and(|theirs| *theirs != own.to_string()));
+        if foreign || !is_hint(action) { None } else { actor.id.clone() }
+    }
+}
+
+/// Actions after which a container is another. Some carry details after their name, so the name is a prefix.
+fn is_hint(action: &str) -> bool {
+    let name = action.split(':').next().unwrap_or_default().trim_end();
+    matches!(name, "die" | "start" | "stop" | "kill" | "oom" | "destroy" | "pause" | "unpause" | "health_status" | "rename" | "restart")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_a_container_is_a_hint() {
+        for action in ["die", "start", "oom", "destroy", "health_status: unhealthy"] {
+            assert!(is_hint(action), "{action}");
+        }
+        for action in ["exec_start: sh -c 'die'", "exec_die", "create", "attach", "top", ""] {
+            assert!(!is_hint(action), "{action}");
+        }
+    }
+}

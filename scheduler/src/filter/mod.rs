@@ -1,0 +1,66 @@
+//! The first step: which nodes can run the task at all.
+//!
+//! Each filter is a type that decides and explains, so that what people read comes from what decided.
+//! Filters of [`OF_NODE`] do not look at the request: a node that fails one has no row in the index.
+//! Filters of [`OF_REQUEST`] are asked in this order, and the first that says no is the one that is counted.
+//!
+//! To add one: write the type, put it in the list, describe it in `README.md`.
+
+mod attribute;
+mod group;
+mod node;
+mod resource;
+
+use crate::ask::{Ask, Candidate};
+use crate::model::Request;
+
+/// Decides whether a node can run the task, and says why.
+pub(crate) trait Filter: Sync {
+    /// Its name in explanations: one word or two.
+    fn name(&self) -> &'static str;
+    /// Whether the request has anything that this filter could refuse.
+    fn wanted(&self, request: &Request) -> bool;
+    /// Whether the node passes.
+    fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool;
+    /// The figures behind the decision, for a node that passes as for one that does not.
+    fn tell(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> Told;
+    /// The smallest change that would let the node pass; asked only where it does not.
+    fn remedy(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> String;
+    /// How far the node is from passing, in millionths of what is needed; to find the nearest.
+    fn distance(&self, _ask: &Ask<'_>, _candidate: &Candidate<'_>) -> u64 {
+        1_000_000
+    }
+}
+
+/// What a filter found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) text: String,
+    pub(crate) needed: Option<String>,
+    pub(crate) free: Option<String>,
+    pub(crate) short_by: Option<String>,
+}
+
+impl Told {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+}
+
+/// Filters that depend on the node alone.
+pub(crate) const OF_NODE: &[&dyn Filter] = &[&node::State, &node::Available, &node::Healthy];
+
+/// Filters that depend on the request.
+pub(crate) const OF_REQUEST: &[&dyn Filter] = &[
+    &node::Excluded,
+    &attribute::DataCenter,
+    &attribute::Platforms,
+    &attribute::Constraints,
+    &attribute::LocalImage,
+    &resource::CPU,
+    &resource::MEMORY,
+    &resource::DISK,
+    &resource::Ports,
+    &group::DistinctValues,
+    &group::MaxPerNode,
+];

@@ -1,0 +1,125 @@
+//! Room: CPU, memory, disk after the system's reserve, and host ports.
+
+use std::fmt::Display;
+
+use orca_api::spec::Port;
+use orca_api::units::{Bytes, Cpu};
+
+use super::{Filter, Told};
+use crate::ask::{Ask, Candidate};
+use crate::index::amounts;
+use crate::model::Request;
+
+/// Enough of one resource is free: allocatable (capacity without reserve) without what is reserved.
+/// A task that reserves nothing always passes. Measured load never refuses; it only makes a node dearer.
+pub(super) struct Room {
+    resource: usize,
+    name: &'static str,
+    unit: fn(u64) -> Box<dyn Display>,
+    remedy: &'static str,
+}
+
+/// Enough CPU.
+pub(super) const CPU: Room =
+    Room { resource: 0, name: "cpu", unit: |n| Box::new(Cpu::from_millis(n)), remedy: "CPU" };
+/// Enough memory.
+pub(super) const MEMORY: Room =
+    Room { resource: 1, name: "memory", unit: |n| Box::new(Bytes::new(n)), remedy: "memory" };
+/// Enough disk.
+pub(super) const DISK: Room =
+    Room { resource: 2, name: "disk", unit: |n| Box::new(Bytes::new(n)), remedy: "disk" };
+
+impl Room {
+    fn short(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> u64 {
+        ask.need[self.resource].saturating_sub(candidate.row.free[self.resource])
+    }
+}
+
+impl Filter for Room {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn wanted(&self, request: &Request) -> bool {
+        amounts(request.resources)[self.resource] > 0
+    }
+    fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
+        ask.need[self.resource] <= candidate.row.free[self.resource]
+    }
+    fn tell(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> Told {
+        let show = |n: u64| (self.unit)(n).to_string();
+        let (needed, free) = (show(ask.need[self.resource]), show(candidate.row.free[self.resource]));
+        let mut text = format!("{}: needs {needed}, {free} free", self.name);
+        let short = self.short(ask, candidate);
+        let short_by = (short > 0).then(|| show(short));
+        if let Some(short) = &short_by {
+            text.push_str(&format!(" (short by {short})"));
+        }
+        Told { text, needed: Some(needed), free: Some(free), short_by }
+    }
+    fn remedy(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> String {
+        let show = |n: u64| (self.unit)(n).to_string();
+        format!(
+            "reserve {} less {} (at most {}), or free as much on {}",
+            show(self.short(ask, candidate)),
+            self.remedy,
+            show(candidate.row.free[self.resource]),
+            candidate.node.name
+        )
+    }
+    fn distance(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> u64 {
+        let need = u128::from(ask.need[self.resource].max(1));
+        (u128::from(self.short(ask, candidate)) * 1_000_000 / need) as u64
+    }
+}
+
+/// No published port is taken by another task on the node.
+pub(super) struct Ports;
+
+impl Ports {
+    /// The first wanted port that clashes, and the task that has it.
+    fn taken<'a>(ask: &Ask<'a>, candidate: &Candidate<'_>) -> Option<(&'a Port, String)> {
+        ask.request.ports.iter().find_map(|wanted| {
+            let (holder, _) = candidate.slot.ports.iter().find(|(_, port)| wanted.clashes(port))?;
+            let task = ask.world.held.get(holder).map_or_else(|| holder.to_string(), |held| held.task.to_string());
+            Some((wanted, task))
+        })
+    }
+}
+
+impl Filter for Ports {
+    fn name(&self) -> &'static str {
+        "port"
+    }
+    fn wanted(&self, request: &Request) -> bool {
+        request.ports.iter().any(|port| port.host.is_some())
+    }
+    fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
+        let taken = &candidate.slot.ports;
+        taken.is_empty() || !ask.request.ports.iter().any(|w| taken.iter().any(|(_, port)| w.clashes(port)))
+    }
+    fn tell(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> Told {
+        Told::text(match Self::taken(ask, candidate) {
+            None => "port: all that are wanted are free".to_owned(),
+            Some((port, task)) => format!("port: {} is taken by task {task}", host_side(port)),
+        })
+    }
+    fn remedy(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> String {
+        Self::taken(ask, candidate).map_or_else(String::new, |(port, task)| {
+            format!(
+                "publish another port than {}, or stop task {task} on {}",
+                host_side(port),
+                candidate.node.name
+            )
+        })
+    }
+}
+
+/// A port as a node sees it: `8080/tcp`, `127.0.0.1:53/udp`.
+fn host_side(port: &Port) -> String {
+    let number = port.host.unwrap_or(0);
+    let protocol = port.protocol.as_str();
+    match port.address {
+        Some(address) => format!("{}/{protocol}", std::net::SocketAddr::new(address, number)),
+        None => format!("{number}/{protocol}"),
+    }
+}

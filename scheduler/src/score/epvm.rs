@@ -1,0 +1,39 @@
+//! `epvm`: the smallest rise of the cluster's cost.
+//!
+//! The cost of a node is Σ 2^(6 u) over CPU, memory and disk, u being the used fraction. A task that adds
+//! the fraction d costs the difference, Σ 2^(6 u) × (2^(6 d) − 1): *price* × *growth*. Prices stand in the
+//! rows; growths are computed once per request and shape, so the inner loop is three multiplications.
+//!
+//! Source: Y. Amir, B. Awerbuch, A. Barak, R. S. Borgstrom, A. Keren, *An Opportunity Cost Approach for Job
+//! Assignment in a Scalable Computing Cluster*, IEEE TPDS 11(7), 2000. What differs here: `README.md`.
+
+use super::Score;
+use crate::ask::Ask;
+use crate::cost::millionths;
+use crate::explain::Part;
+use crate::index::{Bounds, Row};
+
+pub(super) struct Epvm;
+
+impl Score for Epvm {
+    fn cost(&self, ask: &Ask<'_>, row: &Row) -> u64 {
+        let growth = ask.growth(row.shape);
+        let rise: u64 = growth.iter().zip(row.price).map(|(g, p)| u64::from(*g) * u64::from(p)).sum();
+        rise.max(1)
+    }
+
+    fn bound(&self, ask: &Ask<'_>, bounds: &Bounds) -> u64 {
+        bounds.cost(ask.growth(bounds.shape))
+    }
+
+    fn parts(&self, ask: &Ask<'_>, row: &Row) -> Vec<Part> {
+        let growth = ask.growth(row.shape);
+        let part = |r: usize, name: &'static str| {
+            let rise = u64::from(growth[r]) * u64::from(row.price[r]);
+            let price = f64::from(row.price[r]) / f64::from(1 << 20);
+            let text = format!("price {price:.2} (1 empty, 64 full) × {:.6}", f64::from(growth[r]) / f64::from(1 << 20));
+            Part { name: name.into(), value: millionths(rise), text }
+        };
+        vec![part(0, "cpu"), part(1, "memory"), part(2, "disk")]
+    }
+}

@@ -1,0 +1,133 @@
+//! The index against the plain reference, over random clusters and histories.
+
+mod common;
+
+use common::reference::Reference;
+use common::{Dice, Told, cases, held, random_load, random_node, random_request};
+use orca_api::node::Availability;
+use proptest::prelude::*;
+use scheduler::Scheduler;
+
+/// One random step of a cluster's life.
+fn step(dice: &mut Dice, told: &mut Told, scheduler: &mut Scheduler) {
+    let ids = told.ids();
+    match dice.below(20) {
+        0 | 1 => {
+            let number = dice.below(12) as usize;
+            let node = random_node(dice, number);
+            told.set_node(scheduler, node);
+        }
+        2 if !ids.is_empty() => {
+            let id = *dice.pick(&ids);
+            scheduler.remove_node(id);
+            told.nodes.remove(&id);
+        }
+        3..=5 if !ids.is_empty() => {
+            let id = *dice.pick(&ids);
+            let load = random_load(dice, told.nodes[&id].capacity);
+            scheduler.set_load(id, load);
+            if let Some(node) = told.nodes.get_mut(&id) {
+                node.load = load;
+            }
+        }
+        6 if !ids.is_empty() => {
+            let mut node = told.nodes[dice.pick(&ids)].clone();
+            node.availability = *dice.pick(Availability::ALL);
+            node.labels.insert("zone".to_owned(), (*dice.pick(&["a", "b", "d"])).to_owned());
+            told.set_node(scheduler, node);
+        }
+        7..=9 if !told.held.is_empty() => {
+            let at = dice.below(told.held.len() as u64) as usize;
+            let placement = told.held.keys().nth(at).copied().expect("in range");
+            told.release(scheduler, placement);
+        }
+        _ => {
+            let request = random_request(dice, &ids);
+            if let Ok(choice) = scheduler.place(&request) {
+                let placement = held(dice, &request, choice.node);
+                told.hold(scheduler, placement);
+            }
+        }
+    }
+}
+
+/// A cluster with a history.
+fn history(seed: u64, steps: usize) -> (Dice, Told, Scheduler) {
+    let mut dice = Dice::new(seed);
+    let (mut told, mut scheduler) = (Told::default(), Scheduler::new());
+    for number in 0..dice.below(10) as usize {
+        let node = random_node(&mut dice, number);
+        told.set_node(&mut scheduler, node);
+    }
+    for _ in 0..steps {
+        step(&mut dice, &mut told, &mut scheduler);
+    }
+    (dice, told, scheduler)
+}
+
+proptest! {
+    #![proptest_config(cases(2_000, 100_000))]
+
+    /// The choice costs what the best of the reference costs; refusals count the same reasons.
+    #[test]
+    fn the_index_is_exact(seed: u64, steps in 0usize..60) {
+        let (mut dice, told, mut scheduler) = history(seed, steps);
+        let request = random_request(&mut dice, &told.ids());
+        let reference = Reference { told: &told, request: &request };
+        let explained = scheduler.explain(&request);
+        let placed = scheduler.place(&request);
+        prop_assert_eq!(explained.chosen, placed.as_ref().ok().copied(), "explained is not what is chosen");
+        match (placed, reference.best()) {
+            (Ok(choice), Some((avoided, cost))) => {
+                let node = reference.node(choice.node).expect("a known node");
+                prop_assert_eq!(reference.failed(node), None);
+                let chosen = reference.cost(node);
+                prop_assert_eq!(chosen.0, avoided);
+                prop_assert!(chosen.1 <= cost * 1.0001 + 1e-5, "{} costs {}, the best {cost}", choice.node, chosen.1);
+                let stated = choice.cost as f64 / 1e6;
+                prop_assert!(stated > 8e6 || (stated - chosen.1).abs() <= cost * 1e-3 + 1e-5, "stated {stated}, is {}", chosen.1);
+            }
+            (Err(refusal), None) => {
+                let counts = refusal.counts.iter().map(|c| (c.filter.clone(), c.nodes)).collect();
+                prop_assert_eq!(reference.counts(), counts);
+                prop_assert_eq!(refusal.nodes as usize, told.nodes.len());
+                prop_assert!(!explained.suggestions.is_empty());
+            }
+            (placed, best) => prop_assert!(false, "{placed:?}, but the reference has {best:?}"),
+        }
+    }
+
+    /// Nothing is ever given out twice, whatever happens in between.
+    #[test]
+    fn nothing_is_oversubscribed(seed: u64, steps in 0usize..80) {
+        let (mut dice, mut told, mut scheduler) = history(seed, steps);
+        for _ in 0..20 {
+            let request = random_request(&mut dice, &told.ids());
+            let Ok(choice) = scheduler.place(&request) else { continue };
+            let placement = held(&mut dice, &request, choice.node);
+            told.hold(&mut scheduler, placement.clone());
+            let need = request.resources;
+            let (reserved, all) =
+                (scheduler.reserved(choice.node).expect("known"), told.nodes[&choice.node].allocatable());
+            prop_assert!(need.cpu.millis() == 0 || reserved.cpu <= all.cpu);
+            prop_assert!(need.memory.get() == 0 || reserved.memory <= all.memory);
+            prop_assert!(need.disk.get() == 0 || reserved.disk <= all.disk);
+            let others = told.held.values().filter(|h| h.node == choice.node && h.placement != placement.placement);
+            prop_assert!(!others.flat_map(|h| &h.ports).any(|p| placement.ports.iter().any(|w| w.clashes(p))));
+        }
+    }
+
+    /// What was kept through a history decides as what is built anew from its end.
+    #[test]
+    fn kept_and_rebuilt_are_equal(seed: u64, steps in 0usize..80) {
+        let (mut dice, told, mut kept) = history(seed, steps);
+        let mut rebuilt = told.rebuilt();
+        rebuilt.set_cursor(kept.cursor());
+        prop_assert_eq!(kept.summary(), rebuilt.summary());
+        for _ in 0..5 {
+            let request = random_request(&mut dice, &told.ids());
+            prop_assert_eq!(kept.explain(&request), rebuilt.explain(&request));
+            prop_assert_eq!(kept.place(&request), rebuilt.place(&request));
+        }
+    }
+}
