@@ -1,21 +1,19 @@
 //! A request beside the world it asks about: what is computed once, so that judging a node is cheap.
 
+use std::borrow::Cow;
 use std::cell::Cell as Memo;
-use std::collections::BTreeMap;
 
 use orca_api::id::NodeId;
 use orca_api::spec::Constraint;
 
 use crate::attributes::{self, Attributes};
 use crate::cost;
-use crate::filter::{self, Filter};
-use crate::index::{Amounts, Bounds, Row, amounts, pieces};
-use crate::model::{Node, Request, SpreadOver, Target};
+use crate::filter;
+use crate::index::{Amounts, Row, amounts, pieces};
+use crate::model::{Node, Request, Target};
 use crate::score::{self, Score};
+use crate::spread::{Counts, SpreadState};
 use crate::world::{Siblings, Slot, World};
-
-/// Points that a preference of ±100, a sibling or a task over its share is measured in: these many double.
-pub(crate) const POINTS_DOUBLE: i64 = 50;
 
 /// What all nodes with equal attributes have in common for a request.
 #[derive(Clone, Copy, Debug)]
@@ -24,33 +22,32 @@ struct ClassFacts {
     passes: bool,
     /// Points of preferences on attributes, positive is away.
     preferred: i64,
-    /// Points of the spread, positive is away.
-    spread: i64,
+    /// Doublings of the spread.
+    over: u64,
 }
-
-/// Tasks of the group by value of an attribute.
-pub(crate) type Counts<'a> = BTreeMap<&'a str, u32>;
 
 /// A request and the world.
 pub(crate) struct Ask<'a> {
     pub(crate) world: &'a World,
     pub(crate) request: &'a Request,
     pub(crate) need: Amounts,
+    /// What the task adds to a node's weight.
+    pub(crate) weight: Amounts,
     /// For each shape: what the task multiplies its prices by, less one.
     growth: Vec<[u32; 3]>,
     pub(crate) siblings: Option<&'a Siblings>,
-    /// The filters that have something to decide for this request, of those that depend on it.
-    filters: Vec<&'static dyn Filter>,
-    pub(crate) score: &'static dyn Score,
+    /// One bit for each filter that has something to decide.
+    wanted: u32,
+    /// Whether one of those reads more of a node than its row and its attributes.
+    reads_more: bool,
     /// For each `distinct` rule that is not about single nodes: the group's tasks by value.
     pub(crate) distinct: Vec<Counts<'a>>,
-    spread: Option<Spread<'a>>,
+    pub(crate) spread: Option<SpreadState<'a>>,
     /// By class; empty where no class differs from another.
     facts: Vec<Memo<Option<ClassFacts>>>,
-    /// Whether any node can have points.
-    pointed: bool,
     /// The most points towards a node that a node can have.
     towards_max: i64,
+    /// The node that `round_robin` chose last.
     pub(crate) cursor: Option<NodeId>,
 }
 
@@ -65,7 +62,7 @@ pub(crate) struct Candidate<'a> {
 
 impl Candidate<'_> {
     /// The value of any key, also of the node's own ones.
-    pub(crate) fn value(&self, key: &str) -> Option<std::borrow::Cow<'_, str>> {
+    pub(crate) fn value(&self, key: &str) -> Option<Cow<'_, str>> {
         match key {
             "node.id" => Some(self.node.id.to_string().into()),
             "node.name" => Some(self.node.name.as_str().into()),
@@ -79,7 +76,7 @@ impl Candidate<'_> {
 pub(crate) struct Rank {
     /// The task failed there again and again.
     pub(crate) avoided: bool,
-    /// The score's cost with its points, units of 2⁻⁴⁰.
+    /// The score's cost with its points, units of 2⁻³².
     pub(crate) cost: u64,
     /// Tasks of the same group on it.
     pub(crate) siblings: u32,
@@ -87,43 +84,43 @@ pub(crate) struct Rank {
     pub(crate) tasks: u32,
     /// Not after the round-robin cursor.
     pub(crate) wrapped: bool,
+    /// Decides where all else is equal.
     pub(crate) id: NodeId,
 }
 
 impl<'a> Ask<'a> {
     pub(crate) fn new(world: &'a World, request: &'a Request, cursor: Option<NodeId>) -> Self {
-        let need = amounts(request.resources);
-        let weight = pieces(amounts(request.resources.weight()));
-        let growth = world.index.shapes().iter();
-        let growth = growth.map(|s| std::array::from_fn(|r| cost::growth(weight[r], s.0[r]))).collect();
-        let siblings = request.group.as_ref().and_then(|group| world.groups.get(group));
+        let weight = amounts(request.resources.weight());
+        let part = pieces(weight);
+        let growth = |whole: &Amounts| std::array::from_fn(|r| cost::growth(part[r], whole[r]));
+        let wanted = filter::wanted(request);
+        let numbered = filter::OF_REQUEST.iter().enumerate();
         let by_class = !request.constraints.is_empty()
             || !request.data_centers.is_empty()
             || !request.platforms.is_empty()
             || !request.preferences.is_empty()
             || request.spread_over.is_some();
-        let score = score::of(request.algorithm);
         let mut ask = Self {
             world,
             request,
-            need,
-            growth,
-            siblings,
-            filters: filter::OF_REQUEST.iter().copied().filter(|f| f.wanted(request)).collect(),
-            score,
+            need: amounts(request.resources),
+            weight,
+            growth: world.index.shapes().iter().map(|shape| growth(&shape.0)).collect(),
+            siblings: request.group.as_ref().and_then(|group| world.groups.get(group)),
+            wanted,
+            reads_more: numbered.into_iter().any(|(n, f)| wanted & (1 << n) != 0 && f.reads_more(request)),
             distinct: Vec::new(),
             spread: None,
             facts: if by_class { vec![Memo::new(None); world.classes.len()] } else { Vec::new() },
-            pointed: !request.preferences.is_empty()
-                || request.spread_over.is_some()
-                || (siblings.is_some() && score.keeps_away()),
             towards_max: request.preferences.iter().map(|p| i64::from(p.weight.max(0))).sum(),
             cursor,
         };
         ask.distinct = request.distinct.iter().map(|rule| ask.counts(&rule.key)).collect();
-        ask.spread = request.spread_over.as_ref().and_then(|rule| Spread::new(&ask, rule));
-        // facts were judged without the spread's points
-        ask.facts.iter().for_each(|memo| memo.set(None));
+        if let Some(rule) = &request.spread_over {
+            ask.spread = SpreadState::new(&ask, rule);
+            // these were judged without the spread
+            ask.facts.iter().for_each(|memo| memo.set(None));
+        }
         ask
     }
 
@@ -138,6 +135,7 @@ impl<'a> Ask<'a> {
         counts
     }
 
+    /// The cold facts beside a row.
     pub(crate) fn candidate<'b>(&self, row: &'b Row) -> Option<Candidate<'b>>
     where
         'a: 'b,
@@ -148,45 +146,61 @@ impl<'a> Ask<'a> {
         Some(Candidate { row, slot, node, class: &world.classes[row.class as usize].attributes })
     }
 
-    /// The first of the request's filters that the node does not pass.
-    pub(crate) fn first_failed(&self, candidate: &Candidate<'_>) -> Option<&'static dyn Filter> {
-        self.filters.iter().copied().find(|filter| !filter.passes(self, candidate))
+    /// The number of the first of the request's filters that the node does not pass.
+    pub(crate) fn first_failed(&self, candidate: &Candidate<'_>) -> Option<usize> {
+        filter::first_failed(self.wanted, self, candidate)
+    }
+
+    /// Whether the node passes all of the request's filters.
+    #[inline]
+    pub(crate) fn fits(&self, row: &Row) -> bool {
+        // what most nodes fail or pass by needs nothing but the row
+        let room = (0..3).all(|r| self.need[r] == 0 || self.need[r] <= row.free[r]);
+        room && self.facts(row.class).passes && (!self.reads_more || self.fits_wholly(row))
+    }
+
+    fn fits_wholly(&self, row: &Row) -> bool {
+        self.candidate(row).is_some_and(|candidate| self.first_failed(&candidate).is_none())
     }
 
     /// What the task multiplies the prices of a shape by, less one.
+    #[inline]
     pub(crate) fn growth(&self, shape: u32) -> [u32; 3] {
         self.growth[shape as usize]
     }
 
+    #[inline]
     fn facts(&self, class: u32) -> ClassFacts {
-        let Some(memo) = self.facts.get(class as usize) else {
-            return ClassFacts { passes: true, preferred: 0, spread: 0 };
-        };
-        if let Some(facts) = memo.get() {
-            return facts;
+        match self.facts.get(class as usize) {
+            None => ClassFacts { passes: true, preferred: 0, over: 0 },
+            Some(memo) => memo.get().unwrap_or_else(|| self.judge_class(class, memo)),
         }
+    }
+
+    #[cold]
+    fn judge_class(&self, class: u32, memo: &Memo<Option<ClassFacts>>) -> ClassFacts {
         let attributes = &self.world.classes[class as usize].attributes;
-        let request = self.request;
         let facts = ClassFacts {
             passes: self.failed_constraint(attributes).is_none()
-                && in_data_centers(request, attributes)
-                && attributes.runs(&request.platforms),
+                && in_data_centers(self.request, attributes)
+                && attributes.runs(&self.request.platforms),
             preferred: self.preferred(attributes),
-            spread: self.spread.as_ref().map_or(0, |spread| spread.points(attributes)),
+            over: self.spread.as_ref().map_or(0, |spread| spread.over_of(attributes)),
         };
         memo.set(Some(facts));
         facts
     }
 
     /// Whether the node's attributes pass data centres, platforms and constraints.
+    #[inline]
     pub(crate) fn class_passes(&self, class: u32) -> bool {
         self.facts(class).passes
     }
 
     /// The first constraint on shared attributes that does not hold.
     pub(crate) fn failed_constraint(&self, attributes: &Attributes) -> Option<&'a Constraint> {
-        let shared = self.request.constraints.iter().filter(|c| !attributes::is_own(&c.key));
-        shared.into_iter().find(|c| !attributes::holds(c, attributes.get(&c.key)))
+        let mut shared = self.request.constraints.iter().filter(|c| !attributes::is_own(&c.key));
+        shared.find(|c| !attributes::holds(c, attributes.get(&c.key)))
     }
 
     /// Points of preferences on shared attributes; positive is away.
@@ -201,15 +215,16 @@ impl<'a> Ask<'a> {
     }
 
     /// Points of preferences for the node itself; positive is away.
-    fn preferred_node(&self, candidate: &Candidate<'_>) -> i64 {
+    fn preferred_node(&self, row: &Row) -> i64 {
         let points = self.request.preferences.iter().map(|preference| {
             let holds = match &preference.to {
-                Target::Constraint(c) => {
-                    attributes::is_own(&c.key) && attributes::holds(c, candidate.value(&c.key).as_deref())
-                }
-                Target::Node(id) => *id == candidate.node.id,
+                Target::Constraint(c) if attributes::is_own(&c.key) => self
+                    .candidate(row)
+                    .is_some_and(|candidate| attributes::holds(c, candidate.value(&c.key).as_deref())),
+                Target::Constraint(_) => false,
+                Target::Node(id) => *id == row.id,
                 Target::Group(group) => {
-                    self.world.groups.get(group).is_some_and(|s| s.on_node.contains_key(&candidate.row.slot))
+                    self.world.groups.get(group).is_some_and(|s| s.on_node.contains_key(&row.slot))
                 }
             };
             if holds { -i64::from(preference.weight) } else { 0 }
@@ -218,111 +233,66 @@ impl<'a> Ask<'a> {
     }
 
     /// Tasks of the same group on the node.
+    #[inline]
     pub(crate) fn siblings_on(&self, slot: u32) -> u32 {
         self.siblings.and_then(|siblings| siblings.on_node.get(&slot)).copied().unwrap_or(0)
     }
 
-    /// The three sums of points of a node, positive is away: preferences, spread, siblings.
-    pub(crate) fn points(&self, candidate: &Candidate<'_>) -> [i64; 3] {
-        if !self.pointed {
-            return [0; 3];
+    /// Points of all preferences, positive is away.
+    #[inline]
+    pub(crate) fn preference_points(&self, row: &Row) -> i64 {
+        if self.request.preferences.is_empty() {
+            return 0;
         }
-        let facts = self.facts(candidate.row.class);
-        let siblings = i64::from(self.siblings_on(candidate.row.slot));
-        let spread = match &self.spread {
-            Some(spread) if spread.own => spread.over(siblings.unsigned_abs(), 1),
-            _ => facts.spread,
-        };
-        let preferred =
-            if self.request.preferences.is_empty() { 0 } else { facts.preferred + self.preferred_node(candidate) };
-        let away = if self.score.keeps_away() { siblings * i64::from(self.request.keep_away.0) } else { 0 };
-        [preferred, spread, away]
+        self.facts(row.class).preferred + self.preferred_node(row)
+    }
+
+    /// Points of so many siblings.
+    #[inline]
+    pub(crate) fn sibling_points(&self, siblings: u32) -> i64 {
+        i64::from(siblings) * i64::from(self.request.keep_away.0)
+    }
+
+    /// How many tasks over its share the node's value of the spread would be.
+    #[inline]
+    pub(crate) fn over(&self, row: &Row) -> u64 {
+        match &self.spread {
+            None => 0,
+            Some(spread) if spread.own => spread.over(self.siblings_on(row.slot), 1),
+            Some(_) => self.facts(row.class).over,
+        }
+    }
+
+    /// How good a node that fits is, given what its score says.
+    #[inline]
+    pub(crate) fn rank(&self, score: &(impl Score + ?Sized), row: &Row, cost: u64) -> Rank {
+        let counts_tasks = score.counts_tasks();
+        let siblings = if counts_tasks { self.siblings_on(row.slot) } else { 0 };
+        let points = self.preference_points(row) + self.sibling_points(siblings);
+        Rank {
+            avoided: self.request.avoid.contains(&row.id),
+            cost: cost::doubled(cost::with_points(cost, points), self.over(row)),
+            siblings,
+            tasks: if counts_tasks { row.tasks } else { 0 },
+            wrapped: score.goes_round() && self.cursor.is_some_and(|cursor| row.id <= cursor),
+            id: row.id,
+        }
     }
 
     /// How good a node that fits is.
-    pub(crate) fn rank(&self, candidate: &Candidate<'_>) -> Rank {
-        let points = self.points(candidate).iter().sum();
-        let counted = self.score.counts_tasks();
-        let id = candidate.node.id;
-        Rank {
-            avoided: self.request.avoid.contains(&id),
-            cost: cost::with_points(self.score.cost(self, candidate.row), points),
-            siblings: if counted { self.siblings_on(candidate.row.slot) } else { 0 },
-            tasks: if counted { candidate.row.tasks } else { 0 },
-            wrapped: self.score.goes_round() && self.cursor.is_some_and(|cursor| id <= cursor),
-            id,
-        }
+    pub(crate) fn rank_of(&self, row: &Row) -> Rank {
+        let score = score::of(self.request.algorithm);
+        self.rank(score, row, score.cost(self, row))
     }
 
-    /// No node of the cell can cost less.
-    pub(crate) fn bound(&self, bounds: &Bounds) -> u64 {
-        cost::with_points(self.score.bound(self, bounds), -self.towards_max)
+    /// No node costs less with its points than this, if it costs so much without.
+    #[inline]
+    pub(crate) fn least(&self, cost: u64) -> u64 {
+        cost::with_points(cost, -self.towards_max)
     }
 }
 
 /// Whether the request may run in the data centre.
 pub(crate) fn in_data_centers(request: &Request, attributes: &Attributes) -> bool {
     request.data_centers.is_empty() || request.data_centers.contains(&attributes.data_center)
-}
-
-/// The spread of a group over the values of an attribute, as it stands.
-pub(crate) struct Spread<'a> {
-    rule: &'a SpreadOver,
-    /// The rule is about single nodes.
-    own: bool,
-    counts: Counts<'a>,
-    /// The group's tasks that are counted, with the one to place.
-    total: u64,
-    /// Sum of the shares of all values.
-    shares: u64,
-}
-
-impl<'a> Spread<'a> {
-    /// `None` where no value has a share.
-    fn new(ask: &Ask<'a>, rule: &'a SpreadOver) -> Option<Self> {
-        let mut spread =
-            Self { rule, own: attributes::is_own(&rule.key), counts: Counts::new(), total: 1, shares: 0 };
-        if spread.own {
-            spread.total += u64::from(ask.siblings.map_or(0, |siblings| siblings.total));
-            spread.shares = ask.world.index.len() as u64;
-            return (spread.shares > 0).then_some(spread);
-        }
-        let world: &'a World = ask.world;
-        for (number, class) in world.classes.iter().enumerate() {
-            if class.open_nodes > 0 && ask.class_passes(number as u32) {
-                spread.counts.entry(class.attributes.get(&rule.key).unwrap_or_default()).or_default();
-            }
-        }
-        for (class, tasks) in ask.siblings.iter().flat_map(|siblings| &siblings.in_class) {
-            let value = world.classes[*class as usize].attributes.get(&rule.key).unwrap_or_default();
-            if let Some(count) = spread.counts.get_mut(value) {
-                *count += tasks;
-                spread.total += u64::from(*tasks);
-            }
-        }
-        spread.shares = spread.counts.keys().map(|value| spread.share(value)).sum();
-        (spread.shares > 0).then_some(spread)
-    }
-
-    fn share(&self, value: &str) -> u64 {
-        if self.rule.shares.is_empty() {
-            return 1;
-        }
-        u64::from(self.rule.shares.get(value).copied().unwrap_or(0))
-    }
-
-    /// Points of the value that the attributes have: a doubling for each task over its share.
-    fn points(&self, attributes: &Attributes) -> i64 {
-        if self.own {
-            return 0;
-        }
-        let value = attributes.get(&self.rule.key).unwrap_or_default();
-        let count = u64::from(self.counts.get(value).copied().unwrap_or(0));
-        self.over(count, self.share(value))
-    }
-
-    fn over(&self, count: u64, share: u64) -> i64 {
-        let target = (self.total * share).div_ceil(self.shares);
-        (count + 1).saturating_sub(target) as i64 * POINTS_DOUBLE
-    }
 }

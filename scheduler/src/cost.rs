@@ -1,8 +1,9 @@
 //! Exponential costs in whole numbers.
 //!
 //! A resource of a node that is used to the fraction `u` has the price `2^(6 u)`: 1 when empty, 64 when
-//! full. Prices are kept in units of 2⁻²⁰, costs (price × growth) in units of 2⁻⁴⁰, so two machines of
-//! any make compute the same choice. The error of [`exp2`] is below one part in 500,000.
+//! full. Prices and growths are kept in units of 2⁻²⁰, costs in units of 2⁻³², so two machines of any make
+//! compute the same choice. A cost is below 2⁴⁷, and all points together multiply it by at most 2¹⁶: no sum
+//! or product here can overflow. The error of [`exp2`] is below one part in 500,000.
 
 /// log₂ of the price of a full resource. The paper uses log₂ of the number of machines; see `README.md`.
 pub(crate) const OCTAVES: u64 = 6;
@@ -84,22 +85,38 @@ pub(crate) fn ten_to_the_free(free: u64, whole: u64) -> u32 {
     exp2(fraction * LOG2_TEN >> 24)
 }
 
-/// A cost with points: fifty points away double it, fifty points towards halve it; at most 8 doublings.
+/// 1.0 as a cost.
+pub(crate) const ONE: u64 = 1 << 32;
+/// Points that double a cost.
+pub(crate) const POINTS_DOUBLE: i64 = 50;
+/// At most so many doublings or halvings.
+const DOUBLINGS_MAX: i64 = 8;
+
+/// The cost of a rise (Σ growth × price, units of 2⁻⁴⁰): never zero, so that points always matter.
+pub(crate) fn of_rise(rise: u64) -> u64 {
+    (rise >> 8).max(1)
+}
+
+/// A cost with points: fifty points away double it, fifty points towards halve it; at most 8 times.
 pub(crate) fn with_points(cost: u64, points: i64) -> u64 {
-    /// Eight doublings.
-    const POINTS_MAX: i64 = 400;
+    const POINTS_MAX: i64 = DOUBLINGS_MAX * POINTS_DOUBLE;
     if points == 0 {
         return cost;
     }
     let points = points.clamp(-POINTS_MAX, POINTS_MAX) + POINTS_MAX;
-    let factor = exp2((points % 50) as u64 * EXPONENT_ONE / 50);
-    let scaled = (u128::from(cost) * u128::from(factor)) << (points / 50) >> (20 + 8);
-    u64::try_from(scaled).unwrap_or(u64::MAX).min(i64::MAX as u64)
+    let factor = exp2((points % POINTS_DOUBLE) as u64 * EXPONENT_ONE / POINTS_DOUBLE as u64);
+    let scaled = (u128::from(cost) * u128::from(factor)) << (points / POINTS_DOUBLE) >> (20 + DOUBLINGS_MAX);
+    scaled as u64
+}
+
+/// A cost doubled so many times, at most 8.
+pub(crate) fn doubled(cost: u64, times: u64) -> u64 {
+    cost << times.min(DOUBLINGS_MAX as u64)
 }
 
 /// A cost in millionths, for people.
 pub(crate) fn millionths(cost: u64) -> i64 {
-    i64::try_from((u128::from(cost) * 1_000_000) >> 40).unwrap_or(i64::MAX)
+    i64::try_from((u128::from(cost) * 1_000_000) >> 32).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -144,7 +161,8 @@ mod tests {
         for (points, expected) in [(0, 1 << 20), (50, 2 << 20), (-50, 1 << 19), (100, 4 << 20), (4000, 256 << 20)] {
             assert_eq!(with_points(1 << 20, points), expected, "{points}");
         }
-        assert_eq!(with_points(u64::MAX >> 2, 400), i64::MAX as u64);
+        assert_eq!(doubled(3, 2), 12);
+        assert_eq!(doubled(1, 1000), 256);
         let quarter = with_points(1_000_000, 25);
         assert!((1_414_000..1_414_300).contains(&quarter), "{quarter}");
     }

@@ -10,6 +10,7 @@ use crate::ask::{Ask, Candidate, Rank};
 use crate::cost;
 use crate::filter::{self, Filter};
 use crate::place::{Choice, Count};
+use crate::score;
 
 /// Nodes that an explanation lists where the caller does not say how many.
 pub const NODES_LISTED: usize = 100;
@@ -87,6 +88,11 @@ enum Standing {
     Misses { filters: usize, distance: u64, id: NodeId },
 }
 
+/// How much of what is needed is missing, in millionths.
+fn distance((missing, of): (u64, u64)) -> u64 {
+    (u128::from(missing) * 1_000_000 / u128::from(of.max(1))) as u64
+}
+
 impl Ask<'_> {
     fn wanted(&self) -> impl Iterator<Item = &'static dyn Filter> {
         let of_request = filter::OF_REQUEST.iter().filter(|f| f.wanted(self.request));
@@ -96,9 +102,9 @@ impl Ask<'_> {
     fn standing(&self, candidate: &Candidate<'_>) -> Standing {
         let failed = self.wanted().filter(|f| !f.passes(self, candidate));
         let (filters, distance) =
-            failed.fold((0, 0u64), |(n, sum), f| (n + 1, sum.saturating_add(f.distance(self, candidate))));
+            failed.fold((0, 0u64), |(n, sum), f| (n + 1, sum.saturating_add(distance(f.misses(self, candidate)))));
         match filters {
-            0 => Standing::Fits(self.rank(candidate)),
+            0 => Standing::Fits(self.rank_of(candidate.row)),
             _ => Standing::Misses { filters, distance, id: candidate.node.id },
         }
     }
@@ -170,16 +176,17 @@ impl Ask<'_> {
     }
 
     fn parts(&self, candidate: &Candidate<'_>, rank: Rank) -> Vec<Part> {
-        let mut parts = self.score.parts(self, candidate.row);
-        let [preferred, spread, away] = self.points(candidate);
+        let row = candidate.row;
+        let mut parts = score::of(self.request.algorithm).parts(self, row);
+        let over = i64::try_from(self.over(row)).unwrap_or(i64::MAX).min(8) * cost::POINTS_DOUBLE;
         let mut points = |name: &'static str, value: i64, what: &str| {
             if value != 0 {
                 parts.push(Part { name: name.into(), value, text: format!("{what}: {value:+} points (50 double the cost, -50 halve it)") });
             }
         };
-        points("preferences", preferred, "towards (-) or away (+)");
-        points("spread_over", spread, "over its share");
-        points("keep_away", away, "siblings on this node");
+        points("preferences", self.preference_points(row), "towards (-) or away (+)");
+        points("spread_over", over, "over its share");
+        points("keep_away", self.sibling_points(rank.siblings), "siblings on this node");
         if rank.avoided {
             let text = "the task failed here again and again: only if no other node fits".to_owned();
             parts.push(Part { name: "avoid".into(), value: 1, text });

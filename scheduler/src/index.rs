@@ -1,26 +1,32 @@
 //! The index: nodes that are alike stand together.
 //!
-//! A node's hot facts are one [`Row`] of 56 bytes. Rows of nodes of the same [`Shape`] whose three prices
-//! are in the same octave-wide bands stand in one [`Cell`]. A cell keeps the lowest price of each resource
-//! and the lowest sum of prices, so the cost of its best row is bounded without looking at a row:
+//! A node's hot facts are one [`Row`] of 64 bytes, a cache line. Rows of nodes of the same [`Shape`] whose
+//! three prices are in the same bands stand in one [`Cell`], in chunks of [`CHUNK`]. The bands bound the
+//! cost of a whole cell; each chunk keeps its own lowest prices:
 //!
 //! ```text
-//!   shape 0  ┌ cell (cpu 1–2×, memory 1–2×, disk 4–8×)  low 1.1 1.3 4.0 │ row row row row …
-//!            ├ cell (cpu 1–2×, memory 2–4×, disk 1–2×)  low 1.0 2.2 1.1 │ row row
+//!   shape 0  ┌ cell  cpu 1–2  memory 1–2  disk 4–8   [row row … row] [row row … row] [row row]
+//!            │                                        low 1.1 1.3 4.0  low 1.0 1.2 4.4  …
+//!            ├ cell  cpu 1–2  memory 2–4  disk 1–2   [row row … row]
 //!   shape 1  └ …
 //! ```
 //!
-//! A search visits cells by rising bound and stops when the next bound is above what it has. When a node
-//! changes, its row is rewritten in place, or moves to another cell; nothing is sorted, nothing decays.
+//! A search reads the chunks whose bound is below what it has, and no others. When a node changes, its row
+//! is rewritten in place, or moves to another cell; nothing is sorted, nothing decays, and the index is a
+//! function of the rows (only the order inside a cell depends on history, and no decision depends on it).
 //! Only nodes that take work have a row.
+
+use orca_api::id::NodeId;
 
 use crate::cost;
 use crate::model::Resources;
 
-/// Bands of price for each resource: one per octave, and the last one open.
+/// Bands of price for each resource: one per octave, the last one open.
 const BANDS: usize = cost::OCTAVES as usize + 1;
 /// Cells of a shape.
 const CELLS_PER_SHAPE: usize = BANDS * BANDS * BANDS;
+/// Rows that share one bound. Fewer make bounds tighter and more of them.
+pub(crate) const CHUNK: usize = 32;
 /// No cell yet.
 const NONE: u32 = u32::MAX;
 
@@ -67,12 +73,19 @@ pub(crate) struct Row {
     pub(crate) shape: u32,
     /// Tasks it has.
     pub(crate) tasks: u32,
+    /// The node.
+    pub(crate) id: NodeId,
 }
 
 impl Row {
-    fn band_index(&self) -> usize {
-        let band = |price: u32| ((price >> 20).max(1).ilog2() as usize).min(BANDS - 1);
-        (band(self.price[0]) * BANDS + band(self.price[1])) * BANDS + band(self.price[2])
+    fn bands(&self) -> [usize; 3] {
+        self.price.map(|price| ((price >> 20).max(1).ilog2() as usize).min(BANDS - 1))
+    }
+
+    /// The number of its cell in the directory.
+    fn entry(&self) -> usize {
+        let [cpu, memory, disk] = self.bands();
+        self.shape as usize * CELLS_PER_SHAPE + (cpu * BANDS + memory) * BANDS + disk
     }
 
     fn price_sum(&self) -> u32 {
@@ -87,30 +100,32 @@ pub(crate) struct Spot {
     at: u32,
 }
 
-/// Rows of one shape and band, and bounds that no row of it is below.
-#[derive(Clone, Debug)]
-pub(crate) struct Cell {
-    pub(crate) rows: Vec<Row>,
-}
-
-/// What is known of a cell's rows without reading them.
+/// What no row of a set is below.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// No row has a lower price.
     low: [u32; 3],
-    /// No row has a lower sum of prices.
     low_sum: u32,
-    /// No row has fewer tasks.
-    pub(crate) low_tasks: u32,
+    /// The fewest tasks.
+    pub(crate) tasks: u32,
     /// Their shape.
     pub(crate) shape: u32,
-    /// How many rows.
-    pub(crate) rows: u32,
 }
 
 impl Bounds {
-    const fn empty(shape: u32) -> Self {
-        Self { low: [u32::MAX; 3], low_sum: u32::MAX, low_tasks: u32::MAX, shape, rows: 0 }
+    const fn of_nothing(shape: u32) -> Self {
+        Self { low: [u32::MAX; 3], low_sum: u32::MAX, tasks: u32::MAX, shape }
+    }
+
+    /// Of a cell, from the bands of its first row.
+    fn of_bands(row: &Row) -> Self {
+        let low = row.bands().map(|band| cost::PRICE_ONE << band);
+        Self { low, low_sum: low.iter().sum(), tasks: 0, shape: row.shape }
+    }
+
+    fn of_rows(shape: u32, rows: &[Row]) -> Self {
+        let mut bounds = Self::of_nothing(shape);
+        rows.iter().for_each(|row| bounds.cover(row));
+        bounds
     }
 
     fn cover(&mut self, row: &Row) {
@@ -118,17 +133,80 @@ impl Bounds {
             *low = (*low).min(price);
         }
         self.low_sum = self.low_sum.min(row.price_sum());
-        self.low_tasks = self.low_tasks.min(row.tasks);
+        self.tasks = self.tasks.min(row.tasks);
     }
 
-    /// The least that a task with this growth can cost on a row of the cell.
+    /// Whether the bounds may rise when this row goes.
+    fn rests_on(&self, row: &Row) -> bool {
+        row.price_sum() == self.low_sum || row.price.iter().zip(self.low).any(|(price, low)| *price == low)
+    }
+
+    /// The least that Σ growth × price can be, in units of 2⁻⁴⁰.
     ///
     /// With m the smallest growth, Σ growth × price = m × Σ price + Σ (growth − m) × price, and each
-    /// part is bounded by itself. The first part is what separates cells when all nodes are about equally used.
-    pub(crate) fn cost(&self, growth: [u32; 3]) -> u64 {
+    /// part is bounded by itself. The first part is what separates chunks when all nodes are about equally used.
+    #[inline]
+    pub(crate) fn rise(&self, growth: [u32; 3]) -> u64 {
         let least = growth[0].min(growth[1]).min(growth[2]);
         let rest: u64 = growth.iter().zip(self.low).map(|(g, low)| u64::from(g - least) * u64::from(low)).sum();
         u64::from(least) * u64::from(self.low_sum) + rest
+    }
+}
+
+/// Rows of one shape and one band of each price.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    /// From its bands; of all rows that can ever stand here.
+    pub(crate) bounds: Bounds,
+    rows: Vec<Row>,
+    /// For each chunk of `rows`.
+    chunks: Vec<Bounds>,
+}
+
+impl Cell {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Its chunks with their bounds.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = (&Bounds, &[Row])> {
+        self.chunks.iter().zip(self.rows.chunks(CHUNK))
+    }
+
+    fn push(&mut self, row: Row) {
+        if self.rows.len().is_multiple_of(CHUNK) {
+            self.chunks.push(Bounds::of_nothing(row.shape));
+        }
+        self.rows.push(row);
+        if let Some(last) = self.chunks.last_mut() {
+            last.cover(&row);
+        }
+    }
+
+    fn rewrite(&mut self, at: usize, row: Row) {
+        let old = std::mem::replace(&mut self.rows[at], row);
+        let chunk = at / CHUNK;
+        if self.chunks[chunk].rests_on(&old) {
+            self.measure(chunk);
+        } else {
+            self.chunks[chunk].cover(&row);
+        }
+    }
+
+    /// Removes a row; the last one takes its place.
+    fn swap_remove(&mut self, at: usize) {
+        self.rows.swap_remove(at);
+        self.chunks.truncate(self.rows.len().div_ceil(CHUNK));
+        let changed = at / CHUNK;
+        if changed < self.chunks.len() {
+            self.measure(changed);
+        }
+        // the last chunk lost a row: its bounds still hold, and are measured when it next changes
+    }
+
+    fn measure(&mut self, chunk: usize) {
+        let end = self.rows.len().min((chunk + 1) * CHUNK);
+        self.chunks[chunk] = Bounds::of_rows(self.bounds.shape, &self.rows[chunk * CHUNK..end]);
     }
 }
 
@@ -139,7 +217,6 @@ pub(crate) struct Index {
     /// For each shape and band the number of its cell.
     directory: Vec<u32>,
     cells: Vec<Cell>,
-    bounds: Vec<Bounds>,
     rows: usize,
 }
 
@@ -164,59 +241,52 @@ impl Index {
         self.rows
     }
 
-    /// All cells with their bounds, in no order that matters.
-    pub(crate) fn cells(&self) -> impl Iterator<Item = (&Bounds, &Cell)> {
-        self.bounds.iter().zip(&self.cells).filter(|(bounds, _)| bounds.rows > 0)
+    /// All cells, some of them empty, in no order that matters.
+    pub(crate) fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// All rows, in no order that matters.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.cells.iter().flat_map(|cell| &cell.rows)
     }
 
     /// The row at a spot.
-    pub(crate) fn row(&self, spot: Spot) -> Row {
-        self.cells[spot.cell as usize].rows[spot.at as usize]
+    pub(crate) fn row(&self, spot: Spot) -> &Row {
+        &self.cells[spot.cell as usize].rows[spot.at as usize]
     }
 
     /// Adds a row; `moved` is told of every row that gets a spot.
     pub(crate) fn insert(&mut self, row: Row, mut moved: impl FnMut(u32, Spot)) {
-        let entry = row.shape as usize * CELLS_PER_SHAPE + row.band_index();
-        if self.directory[entry] == NONE {
-            self.directory[entry] = self.cells.len() as u32;
-            self.cells.push(Cell { rows: Vec::new() });
-            self.bounds.push(Bounds::empty(row.shape));
+        let entry = &mut self.directory[row.entry()];
+        if *entry == NONE {
+            *entry = self.cells.len() as u32;
+            self.cells.push(Cell { bounds: Bounds::of_bands(&row), rows: Vec::new(), chunks: Vec::new() });
         }
-        let cell = self.directory[entry];
-        let rows = &mut self.cells[cell as usize].rows;
-        moved(row.slot, Spot { cell, at: rows.len() as u32 });
-        rows.push(row);
+        let cell = &mut self.cells[*entry as usize];
+        moved(row.slot, Spot { cell: *entry, at: cell.rows.len() as u32 });
+        cell.push(row);
         self.rows += 1;
-        let bounds = &mut self.bounds[cell as usize];
-        bounds.rows += 1;
-        bounds.cover(&row);
     }
 
     /// Takes a row out; the last one of its cell takes its spot.
     pub(crate) fn remove(&mut self, spot: Spot, mut moved: impl FnMut(u32, Spot)) {
         let cell = &mut self.cells[spot.cell as usize];
-        cell.rows.swap_remove(spot.at as usize);
+        cell.swap_remove(spot.at as usize);
         if let Some(row) = cell.rows.get(spot.at as usize) {
             moved(row.slot, spot);
         }
         self.rows -= 1;
-        let bounds = &mut self.bounds[spot.cell as usize];
-        bounds.rows -= 1;
-        if bounds.rows == 0 {
-            *bounds = Bounds::empty(bounds.shape);
-        }
     }
 
     /// Writes a row anew, where it stands or where it now belongs.
-    pub(crate) fn rewrite(&mut self, spot: Spot, row: Row, moved: impl FnMut(u32, Spot)) {
-        let old = &mut self.cells[spot.cell as usize].rows[spot.at as usize];
-        if old.shape == row.shape && old.band_index() == row.band_index() {
-            *old = row;
-            self.bounds[spot.cell as usize].cover(&row);
-            return;
+    pub(crate) fn rewrite(&mut self, spot: Spot, row: Row, mut moved: impl FnMut(u32, Spot)) {
+        let cell = &mut self.cells[spot.cell as usize];
+        if cell.rows[spot.at as usize].entry() == row.entry() {
+            cell.rewrite(spot.at as usize, row);
+        } else {
+            self.remove(spot, &mut moved);
+            self.insert(row, moved);
         }
-        let mut moved = moved;
-        self.remove(spot, &mut moved);
-        self.insert(row, moved);
     }
 }

@@ -24,6 +24,7 @@ mod index;
 mod model;
 mod place;
 mod score;
+mod spread;
 mod world;
 
 use orca_api::id::{NodeId, PlacementId};

@@ -1,17 +1,19 @@
 //! The third step: the best node for one task, exactly.
 //!
-//! Cells are visited from the lowest bound up; within a cell a row's cost is computed first (three
-//! multiplications), and only a row that would win is asked the filters. A cell whose bound is above the
-//! best so far is not read. The choice is the same as that of a scan over all nodes.
-
-use std::collections::BTreeMap;
+//! The cell with the lowest bound is read first, which nearly always holds the best node or one almost as
+//! good; then every cell and chunk whose bound is not above the best so far. Of a row the cost is computed
+//! first (three multiplications), and only a row that could win is asked the filters. The choice is the same
+//! as that of a scan over all nodes.
 
 use orca_api::id::NodeId;
+use orca_api::spec::Algorithm;
 use serde::{Deserialize, Serialize};
 
-use crate::ask::{Ask, Rank};
+use crate::ask::{Ask, Candidate, Rank};
 use crate::cost;
-use crate::filter;
+use crate::filter::{self, Filter};
+use crate::index::Cell;
+use crate::score::{self, Score};
 
 /// Where a task goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,60 +64,131 @@ impl Refusal {
 impl Ask<'_> {
     /// The best node that fits.
     pub(crate) fn best(&self) -> Option<Rank> {
-        let mut best: Option<Rank> = None;
-        for (bounds, cell) in self.world.index.cells() {
-            if best.is_some_and(|best| !best.avoided && self.bound(bounds) > best.cost) {
-                continue;
-            }
-            for row in &cell.rows {
-                let Some(candidate) = self.candidate(row) else { continue };
-                let rank = self.rank(&candidate);
-                if best.is_none_or(|best| rank < best) && self.first_failed(&candidate).is_none() {
-                    best = Some(rank);
-                }
+        match self.request.algorithm {
+            Algorithm::Epvm => self.best_by(&score::Epvm),
+            Algorithm::Spread => self.best_by(&score::Spread),
+            Algorithm::Binpack => self.best_by(&score::Binpack),
+            Algorithm::Greedy => self.best_by(&score::Greedy),
+            Algorithm::RoundRobin => self.best_by(&score::RoundRobin),
+        }
+    }
+
+    fn best_by<S: Score>(&self, score: &S) -> Option<Rank> {
+        let mut best = None;
+        let cells = self.world.index.cells();
+        // a good first guess spares most of the rest: the cell with the lowest bound
+        let bound = |cell: &Cell| self.least(score.bound(self, &cell.bounds));
+        let occupied = cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty());
+        let first = occupied.min_by_key(|(number, cell)| (bound(cell), *number)).map(|(number, _)| number);
+        if let Some(first) = first {
+            self.search(score, &cells[first], &mut best);
+        }
+        for (number, cell) in cells.iter().enumerate() {
+            if Some(number) != first && !beaten(best.as_ref(), bound(cell)) {
+                self.search(score, cell, &mut best);
             }
         }
         best
     }
 
+    /// Looks for a better node in a cell.
+    fn search<S: Score>(&self, score: &S, cell: &Cell, best: &mut Option<Rank>) {
+        for (bounds, rows) in cell.chunks() {
+            if beaten(best.as_ref(), self.least(score.bound(self, bounds))) {
+                continue;
+            }
+            for row in rows {
+                let cost = score.cost(self, row);
+                if beaten(best.as_ref(), self.least(cost)) || !self.fits(row) {
+                    continue;
+                }
+                let rank = self.rank(score, row, cost);
+                if best.is_none_or(|best| rank < best) {
+                    *best = Some(rank);
+                }
+            }
+        }
+    }
+
     /// Why no node fits: every node under the first filter that it fails.
     pub(crate) fn refusal(&self) -> Refusal {
-        struct Failed {
-            nodes: u32,
-            nearest: (u64, NodeId, u32),
+        let mut tally = Tally::default();
+        for row in self.world.index.rows() {
+            tally.nodes += 1;
+            let Some(candidate) = self.candidate(row) else { continue };
+            if let Some(number) = self.first_failed(&candidate) {
+                tally.count(self, filter::OF_NODE.len() + number, &candidate);
+            }
         }
-        let mut failed: BTreeMap<&'static str, Failed> = BTreeMap::new();
-        let mut nodes = 0;
-        for (id, slot) in &self.world.by_id {
+        for slot in &self.world.closed {
             let Some(row) = self.world.row(*slot) else { continue };
             let Some(candidate) = self.candidate(&row) else { continue };
-            nodes += 1;
-            let of_node = filter::OF_NODE.iter().copied().find(|f| !f.passes(self, &candidate));
-            let Some(first) = of_node.or_else(|| self.first_failed(&candidate)) else { continue };
-            let nearest = (first.distance(self, &candidate), *id, *slot);
-            let entry = failed.entry(first.name()).or_insert(Failed { nodes: 0, nearest });
-            entry.nodes += 1;
-            entry.nearest = entry.nearest.min(nearest);
+            tally.nodes += 1;
+            if let Some(number) = filter::OF_NODE.iter().position(|f| !f.passes(self, &candidate)) {
+                tally.count(self, number, &candidate);
+            }
         }
-        let all = filter::OF_NODE.iter().chain(filter::OF_REQUEST);
-        let mut counts: Vec<Count> = all
-            .filter_map(|filter| {
-                let found = failed.get(filter.name())?;
-                let row = self.world.row(found.nearest.2)?;
-                let candidate = self.candidate(&row)?;
-                Some(Count {
-                    filter: filter.name().to_owned(),
-                    nodes: found.nodes,
-                    example: filter.tell(self, &candidate).text,
-                    example_node: found.nearest.1,
-                })
-            })
-            .collect();
-        counts.sort_by_key(|count| std::cmp::Reverse(count.nodes));
-        Refusal { nodes, counts }
+        Refusal { nodes: tally.nodes, counts: tally.counts(self) }
     }
 
     pub(crate) fn choice(rank: Rank) -> Choice {
         Choice { node: rank.id, cost: cost::millionths(rank.cost) }
+    }
+}
+
+/// Whether nothing that costs at least so much can win. Equal costs can: something else decides then.
+#[inline]
+fn beaten(best: Option<&Rank>, bound: u64) -> bool {
+    best.is_some_and(|best| !best.avoided && bound > best.cost)
+}
+
+/// Nodes by the first filter that they fail.
+#[derive(Default)]
+struct Tally {
+    nodes: u32,
+    /// By number: filters of the node, then filters of the request.
+    failed: [Option<Failed>; filter::OF_NODE.len() + filter::OF_REQUEST.len()],
+}
+
+#[derive(Clone, Copy)]
+struct Failed {
+    nodes: u32,
+    /// What the nearest node misses, its id and slot.
+    nearest: (u64, NodeId, u32),
+}
+
+impl Tally {
+    fn filter(number: usize) -> &'static dyn Filter {
+        match number.checked_sub(filter::OF_NODE.len()) {
+            None => filter::OF_NODE[number],
+            Some(number) => filter::OF_REQUEST[number],
+        }
+    }
+
+    fn count(&mut self, ask: &Ask<'_>, number: usize, candidate: &Candidate<'_>) {
+        let (misses, _) = Self::filter(number).misses(ask, candidate);
+        let nearest = (misses, candidate.row.id, candidate.row.slot);
+        let failed = self.failed[number].get_or_insert(Failed { nodes: 0, nearest });
+        failed.nodes += 1;
+        failed.nearest = failed.nearest.min(nearest);
+    }
+
+    fn counts(&self, ask: &Ask<'_>) -> Vec<Count> {
+        let mut counts: Vec<Count> = (0..self.failed.len())
+            .filter_map(|number| {
+                let failed = self.failed[number]?;
+                let filter = Self::filter(number);
+                let row = ask.world.row(failed.nearest.2)?;
+                let candidate = ask.candidate(&row)?;
+                Some(Count {
+                    filter: filter.name().to_owned(),
+                    nodes: failed.nodes,
+                    example: filter.tell(ask, &candidate).text,
+                    example_node: failed.nearest.1,
+                })
+            })
+            .collect();
+        counts.sort_by_key(|count| std::cmp::Reverse(count.nodes));
+        counts
     }
 }

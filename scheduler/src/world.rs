@@ -3,7 +3,7 @@
 //! Everything here is derived from what the caller tells and can be rebuilt from it at any time; the order
 //! in which it was told leaves no trace in any decision.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use orca_api::id::{NodeId, PlacementId};
@@ -143,6 +143,8 @@ pub(crate) struct World {
     class_numbers: BTreeMap<Attributes, u32>,
     pub(crate) classes: Vec<Class>,
     pub(crate) index: Index,
+    /// Nodes that take no work.
+    pub(crate) closed: BTreeSet<u32>,
     pub(crate) held: IdMap<PlacementId, Held>,
     pub(crate) groups: BTreeMap<Group, Siblings>,
 }
@@ -174,7 +176,7 @@ impl World {
                     price: row.price,
                     tasks: row.tasks,
                     listed: listed.is_some(),
-                    as_listed: listed.is_none_or(|listed| listed == row),
+                    as_listed: listed.is_none_or(|listed| *listed == row),
                 }
             })
             .collect()
@@ -338,12 +340,14 @@ impl World {
             class: slot.class,
             shape: slot.shape,
             tasks: slot.held.len() as u32,
+            id: slot.id,
         })
     }
 
     /// Puts the node's row into the index, if it takes work.
     fn list(&mut self, number: u32) {
         if !self.slot(number).takes_work() {
+            self.closed.insert(number);
             return;
         }
         if let Some(row) = self.row(number) {
@@ -355,6 +359,7 @@ impl World {
 
     /// Takes the node's row out of the index, if it is there.
     fn unlist(&mut self, number: u32) {
+        self.closed.remove(&number);
         if let Some(spot) = self.slots[number as usize].spot.take() {
             self.classes[self.slots[number as usize].class as usize].open_nodes -= 1;
             let slots = &mut self.slots;

@@ -5,13 +5,33 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 
+use orca_api::units::Span;
+
 use super::Output;
 use crate::commands::completion;
+use crate::commands::top::Sort;
 
 /// `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// How to say it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Print one picture and end
+    #[arg(long)]
+    pub once: bool,
+    /// What tasks are sorted by
+    #[arg(short, long, value_name = "COLUMN", default_value = "cpu")]
+    pub sort: Sort,
+    /// How often to ask
+    #[arg(short = 'i', long, value_name = "TIME", default_value = "2s")]
+    pub interval: Span,
+    /// How to say it; json prints one picture.
     #[command(flatten)]
     pub output: Output,
 }

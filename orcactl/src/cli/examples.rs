@@ -172,6 +172,14 @@ Examples:
   orcactl status -o json
 ";
 
+/// `orcactl top`
+pub const TOP: &str = "\
+Examples:
+  orcactl top
+  orcactl top --sort memory
+  orcactl top --once -o json
+";
+
 /// `orcactl events`
 pub const EVENTS: &str = "\
 Examples:

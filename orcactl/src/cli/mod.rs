@@ -115,6 +115,9 @@ pub enum Command {
     /// Show how everything is, and what needs attention
     #[command(before_help = examples::STATUS)]
     Status(cluster::StatusArgs),
+    /// Watch nodes and tasks on a live screen
+    #[command(before_help = examples::TOP)]
+    Top(cluster::TopArgs),
     /// Show what happened
     #[command(before_help = examples::EVENTS)]
     Events(cluster::EventsArgs),

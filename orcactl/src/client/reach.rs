@@ -57,7 +57,7 @@ pub fn no_answer(socket: &Path, timeout: Span) -> Failure {
 }
 
 /// The operating system's error behind an error.
-fn cause(error: &(dyn Error + 'static)) -> Option<&io::Error> {
+fn cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<io::Error>() {

@@ -17,6 +17,9 @@ impl Filter for DataCenter {
     fn wanted(&self, request: &Request) -> bool {
         !request.data_centers.is_empty()
     }
+    fn reads_more(&self, _: &Request) -> bool {
+        false
+    }
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
         ask.class_passes(candidate.row.class) || ask::in_data_centers(ask.request, candidate.class)
     }
@@ -41,6 +44,9 @@ impl Filter for Platforms {
     }
     fn wanted(&self, request: &Request) -> bool {
         !request.platforms.is_empty()
+    }
+    fn reads_more(&self, _: &Request) -> bool {
+        false
     }
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
         ask.class_passes(candidate.row.class) || candidate.class.runs(&ask.request.platforms)
@@ -82,6 +88,9 @@ impl Filter for Constraints {
     fn wanted(&self, request: &Request) -> bool {
         !request.constraints.is_empty()
     }
+    fn reads_more(&self, request: &Request) -> bool {
+        request.constraints.iter().any(|c| attributes::is_own(&c.key))
+    }
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
         Self::failed(ask, candidate).is_none()
     }
@@ -110,6 +119,9 @@ impl Filter for LocalImage {
     }
     fn wanted(&self, request: &Request) -> bool {
         request.local_image.is_some()
+    }
+    fn reads_more(&self, _: &Request) -> bool {
+        true
     }
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
         ask.request.local_image.as_ref().is_none_or(|image| candidate.node.images.contains(image))

@@ -30,6 +30,9 @@ impl Filter for DistinctValues {
     fn wanted(&self, request: &Request) -> bool {
         !request.distinct.is_empty()
     }
+    fn reads_more(&self, _: &Request) -> bool {
+        true
+    }
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
         Self::used_up(ask, candidate).is_none()
     }
@@ -63,6 +66,9 @@ impl Filter for MaxPerNode {
     }
     fn wanted(&self, request: &Request) -> bool {
         request.max_per_node.is_some()
+    }
+    fn reads_more(&self, _: &Request) -> bool {
+        true
     }
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
         ask.request.max_per_node.is_none_or(|max| ask.siblings_on(candidate.row.slot) < max)

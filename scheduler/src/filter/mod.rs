@@ -20,15 +20,17 @@ pub(crate) trait Filter: Sync {
     fn name(&self) -> &'static str;
     /// Whether the request has anything that this filter could refuse.
     fn wanted(&self, request: &Request) -> bool;
+    /// Whether it reads more of a node than its row and its attributes.
+    fn reads_more(&self, request: &Request) -> bool;
     /// Whether the node passes.
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool;
     /// The figures behind the decision, for a node that passes as for one that does not.
     fn tell(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> Told;
     /// The smallest change that would let the node pass; asked only where it does not.
     fn remedy(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> String;
-    /// How far the node is from passing, in millionths of what is needed; to find the nearest.
-    fn distance(&self, _ask: &Ask<'_>, _candidate: &Candidate<'_>) -> u64 {
-        1_000_000
+    /// What the node misses, and of how much, in any unit; asked only where it does not pass.
+    fn misses(&self, _ask: &Ask<'_>, _candidate: &Candidate<'_>) -> (u64, u64) {
+        (1, 1)
     }
 }
 
@@ -50,17 +52,44 @@ impl Told {
 /// Filters that depend on the node alone.
 pub(crate) const OF_NODE: &[&dyn Filter] = &[&node::State, &node::Available, &node::Healthy];
 
-/// Filters that depend on the request.
-pub(crate) const OF_REQUEST: &[&dyn Filter] = &[
-    &node::Excluded,
-    &attribute::DataCenter,
-    &attribute::Platforms,
-    &attribute::Constraints,
-    &attribute::LocalImage,
-    &resource::CPU,
-    &resource::MEMORY,
-    &resource::DISK,
-    &resource::Ports,
-    &group::DistinctValues,
-    &group::MaxPerNode,
+/// Makes the list of filters, and the same list as straight code for the inner loop.
+macro_rules! of_request {
+    ($($filter:expr,)*) => {
+        /// Filters that depend on the request.
+        pub(crate) const OF_REQUEST: &[&dyn Filter] = &[$(&$filter,)*];
+
+        /// The number in [`OF_REQUEST`] of the first wanted filter that the node does not pass.
+        #[inline]
+        pub(crate) fn first_failed(wanted: u32, ask: &Ask<'_>, candidate: &Candidate<'_>) -> Option<usize> {
+            let mut number = 0;
+            $(
+                if wanted & (1 << number) != 0 && !$filter.passes(ask, candidate) {
+                    return Some(number);
+                }
+                number += 1;
+            )*
+            let _ = number;
+            None
+        }
+    };
+}
+
+of_request![
+    node::Excluded,
+    attribute::DataCenter,
+    attribute::Platforms,
+    attribute::Constraints,
+    attribute::LocalImage,
+    resource::CPU,
+    resource::MEMORY,
+    resource::DISK,
+    resource::Ports,
+    group::DistinctValues,
+    group::MaxPerNode,
 ];
+
+/// One bit for each wanted filter of [`OF_REQUEST`].
+pub(crate) fn wanted(request: &Request) -> u32 {
+    let numbered = OF_REQUEST.iter().enumerate();
+    numbered.filter(|(_, filter)| filter.wanted(request)).map(|(number, _)| 1 << number).sum()
+}

@@ -16,6 +16,9 @@ impl Filter for State {
     fn wanted(&self, _: &Request) -> bool {
         true
     }
+    fn reads_more(&self, _: &Request) -> bool {
+        true
+    }
     fn passes(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
         candidate.node.state == NodeState::Ready
     }
@@ -35,6 +38,9 @@ impl Filter for Available {
         "availability"
     }
     fn wanted(&self, _: &Request) -> bool {
+        true
+    }
+    fn reads_more(&self, _: &Request) -> bool {
         true
     }
     fn passes(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
@@ -60,6 +66,9 @@ impl Filter for Healthy {
         "condition"
     }
     fn wanted(&self, _: &Request) -> bool {
+        true
+    }
+    fn reads_more(&self, _: &Request) -> bool {
         true
     }
     fn passes(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
@@ -89,6 +98,9 @@ impl Filter for Excluded {
     }
     fn wanted(&self, request: &Request) -> bool {
         !request.exclude.is_empty()
+    }
+    fn reads_more(&self, _: &Request) -> bool {
+        true
     }
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
         !ask.request.exclude.contains(&candidate.node.id)

@@ -42,6 +42,10 @@ impl Filter for Room {
     fn wanted(&self, request: &Request) -> bool {
         amounts(request.resources)[self.resource] > 0
     }
+    fn reads_more(&self, _: &Request) -> bool {
+        false
+    }
+    #[inline]
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
         ask.need[self.resource] <= candidate.row.free[self.resource]
     }
@@ -66,9 +70,8 @@ impl Filter for Room {
             candidate.node.name
         )
     }
-    fn distance(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> u64 {
-        let need = u128::from(ask.need[self.resource].max(1));
-        (u128::from(self.short(ask, candidate)) * 1_000_000 / need) as u64
+    fn misses(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> (u64, u64) {
+        (self.short(ask, candidate), ask.need[self.resource])
     }
 }
 
@@ -92,6 +95,9 @@ impl Filter for Ports {
     }
     fn wanted(&self, request: &Request) -> bool {
         request.ports.iter().any(|port| port.host.is_some())
+    }
+    fn reads_more(&self, _: &Request) -> bool {
+        true
     }
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
         let taken = &candidate.slot.ports;

@@ -6,16 +6,16 @@
 
 use super::Score;
 use crate::ask::Ask;
-use crate::cost::{millionths, ten_to_the_free};
+use crate::cost::{ONE, millionths, ten_to_the_free};
 use crate::explain::Part;
 use crate::index::{Bounds, Row, pieces};
 
-pub(super) struct Binpack;
+pub(crate) struct Binpack;
 
 fn terms(ask: &Ask<'_>, row: &Row) -> [u64; 2] {
     let left = pieces(std::array::from_fn(|r| row.free[r].saturating_sub(ask.need[r])));
     let whole = ask.world.index.shapes()[row.shape as usize].0;
-    std::array::from_fn(|r| u64::from(ten_to_the_free(left[r], whole[r])) << 20)
+    std::array::from_fn(|r| u64::from(ten_to_the_free(left[r], whole[r])) << 12)
 }
 
 impl Score for Binpack {
@@ -25,7 +25,7 @@ impl Score for Binpack {
 
     /// What a full node costs: cells say nothing of what is free, so all are looked at.
     fn bound(&self, _: &Ask<'_>, _: &Bounds) -> u64 {
-        2 * super::ONE
+        2 * ONE
     }
 
     fn parts(&self, ask: &Ask<'_>, row: &Row) -> Vec<Part> {

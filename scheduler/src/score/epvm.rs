@@ -9,21 +9,22 @@
 
 use super::Score;
 use crate::ask::Ask;
-use crate::cost::millionths;
+use crate::cost::{millionths, of_rise};
 use crate::explain::Part;
 use crate::index::{Bounds, Row};
 
-pub(super) struct Epvm;
+pub(crate) struct Epvm;
 
 impl Score for Epvm {
+    #[inline]
     fn cost(&self, ask: &Ask<'_>, row: &Row) -> u64 {
         let growth = ask.growth(row.shape);
-        let rise: u64 = growth.iter().zip(row.price).map(|(g, p)| u64::from(*g) * u64::from(p)).sum();
-        rise.max(1)
+        of_rise(growth.iter().zip(row.price).map(|(g, p)| u64::from(*g) * u64::from(p)).sum())
     }
 
+    #[inline]
     fn bound(&self, ask: &Ask<'_>, bounds: &Bounds) -> u64 {
-        bounds.cost(ask.growth(bounds.shape))
+        of_rise(bounds.rise(ask.growth(bounds.shape)))
     }
 
     fn parts(&self, ask: &Ask<'_>, row: &Row) -> Vec<Part> {
@@ -32,7 +33,7 @@ impl Score for Epvm {
             let rise = u64::from(growth[r]) * u64::from(row.price[r]);
             let price = f64::from(row.price[r]) / f64::from(1 << 20);
             let text = format!("price {price:.2} (1 empty, 64 full) × {:.6}", f64::from(growth[r]) / f64::from(1 << 20));
-            Part { name: name.into(), value: millionths(rise), text }
+            Part { name: name.into(), value: millionths(rise >> 8), text }
         };
         vec![part(0, "cpu"), part(1, "memory"), part(2, "disk")]
     }

@@ -1,11 +1,12 @@
 //! `greedy`: the first node that fits, in the order of ids. Every node costs the same.
 
-use super::{ONE, Score};
+use super::Score;
 use crate::ask::Ask;
+use crate::cost::ONE;
 use crate::explain::Part;
 use crate::index::{Bounds, Row};
 
-pub(super) struct Greedy;
+pub(crate) struct Greedy;
 
 impl Score for Greedy {
     fn cost(&self, _: &Ask<'_>, _: &Row) -> u64 {
@@ -16,9 +17,6 @@ impl Score for Greedy {
     }
     fn parts(&self, _: &Ask<'_>, _: &Row) -> Vec<Part> {
         vec![Part { name: "order".into(), value: 1_000_000, text: "all nodes cost the same; the lowest id wins".to_owned() }]
-    }
-    fn keeps_away(&self) -> bool {
-        false
     }
     fn counts_tasks(&self) -> bool {
         false

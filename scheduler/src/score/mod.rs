@@ -1,6 +1,6 @@
 //! The second step: what a node that fits costs; the cheapest wins.
 //!
-//! A score gives whole numbers in units of 2⁻⁴⁰ and never zero, so that points (preferences, spread,
+//! A score gives whole numbers in units of 2⁻³² and never zero, so that points (preferences, spread,
 //! siblings) can double or halve it. Each has a file with its formula, its source and an example.
 
 mod binpack;
@@ -11,26 +11,25 @@ mod spread;
 
 use orca_api::spec::Algorithm;
 
+pub(crate) use binpack::Binpack;
+pub(crate) use epvm::Epvm;
+pub(crate) use greedy::Greedy;
+pub(crate) use round_robin::RoundRobin;
+pub(crate) use spread::Spread;
+
 use crate::ask::Ask;
 use crate::explain::Part;
 use crate::index::{Bounds, Row};
 
-/// 1.0 as a cost.
-pub(crate) const ONE: u64 = 1 << 40;
-
 /// Says what a task costs on a node.
 pub(crate) trait Score: Sync {
-    /// The cost of the task on the node, at least 1, in units of 2⁻⁴⁰.
+    /// The cost of the task on the node, at least 1, in units of 2⁻³².
     fn cost(&self, ask: &Ask<'_>, row: &Row) -> u64;
-    /// No row of the cell costs less.
+    /// No row of the set costs less.
     fn bound(&self, ask: &Ask<'_>, bounds: &Bounds) -> u64;
     /// What the cost is made of, for people.
     fn parts(&self, ask: &Ask<'_>, row: &Row) -> Vec<Part>;
-    /// Whether siblings on a node make it dearer.
-    fn keeps_away(&self) -> bool {
-        true
-    }
-    /// Whether, of equal costs, fewer siblings and then fewer tasks win.
+    /// Whether siblings on a node make it dearer, and whether, of equal costs, fewer siblings and then fewer tasks win.
     fn counts_tasks(&self) -> bool {
         true
     }
@@ -43,10 +42,10 @@ pub(crate) trait Score: Sync {
 /// The score of an algorithm.
 pub(crate) fn of(algorithm: Algorithm) -> &'static dyn Score {
     match algorithm {
-        Algorithm::Epvm => &epvm::Epvm,
-        Algorithm::Spread => &spread::Spread,
-        Algorithm::Binpack => &binpack::Binpack,
-        Algorithm::Greedy => &greedy::Greedy,
-        Algorithm::RoundRobin => &round_robin::RoundRobin,
+        Algorithm::Epvm => &Epvm,
+        Algorithm::Spread => &Spread,
+        Algorithm::Binpack => &Binpack,
+        Algorithm::Greedy => &Greedy,
+        Algorithm::RoundRobin => &RoundRobin,
     }
 }

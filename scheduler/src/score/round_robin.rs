@@ -1,11 +1,12 @@
 //! `round_robin`: the next node after the last one chosen, in the order of ids. Every node costs the same.
 
-use super::{ONE, Score};
+use super::Score;
 use crate::ask::Ask;
+use crate::cost::ONE;
 use crate::explain::Part;
 use crate::index::{Bounds, Row};
 
-pub(super) struct RoundRobin;
+pub(crate) struct RoundRobin;
 
 impl Score for RoundRobin {
     fn cost(&self, _: &Ask<'_>, _: &Row) -> u64 {
@@ -17,9 +18,6 @@ impl Score for RoundRobin {
     fn parts(&self, ask: &Ask<'_>, _: &Row) -> Vec<Part> {
         let after = ask.cursor.map_or_else(|| "the beginning".to_owned(), |id| id.to_string());
         vec![Part { name: "order".into(), value: 1_000_000, text: format!("all nodes cost the same; the next after {after} wins") }]
-    }
-    fn keeps_away(&self) -> bool {
-        false
     }
     fn counts_tasks(&self) -> bool {
         false

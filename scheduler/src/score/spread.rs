@@ -2,17 +2,17 @@
 //!
 //! Cost: tasks on the node, plus the one to place.
 
-use super::{ONE, Score};
+use super::Score;
 use crate::ask::Ask;
-use crate::cost::millionths;
+use crate::cost::{ONE, millionths};
 use crate::explain::Part;
 use crate::index::{Bounds, Row};
 
-pub(super) struct Spread;
+pub(crate) struct Spread;
 
-/// Costs stay below 2⁶² whatever the count.
+/// Costs stay below 2⁴⁷: a node has fewer than 32,768 tasks, or they count as so many.
 fn cost(tasks: u32) -> u64 {
-    (u64::from(tasks) + 1).min(1 << 22) * ONE
+    (u64::from(tasks) + 1).min(1 << 15) * ONE
 }
 
 impl Score for Spread {
@@ -21,7 +21,7 @@ impl Score for Spread {
     }
 
     fn bound(&self, _: &Ask<'_>, bounds: &Bounds) -> u64 {
-        cost(bounds.low_tasks)
+        cost(bounds.tasks)
     }
 
     fn parts(&self, _: &Ask<'_>, row: &Row) -> Vec<Part> {

@@ -185,8 +185,8 @@ impl Reference<'_> {
         term(0) + term(1)
     }
 
-    fn spread_points(&self, node: &Node) -> f64 {
-        let Some(rule) = &self.request.spread_over else { return 0.0 };
+    fn over(&self, node: &Node) -> usize {
+        let Some(rule) = &self.request.spread_over else { return 0 };
         let own = rule.key == "node.id";
         let value = |node: &Node| Self::value(node, &rule.key).unwrap_or_default();
         let taking = |n: &&Node| Self::open(n) && (own || self.attributes_pass(n));
@@ -203,11 +203,11 @@ impl Reference<'_> {
         let lone = || self.request.group.as_ref().map_or(0, |g| self.told.held.values().filter(|h| h.group.as_ref() == Some(g)).count());
         let total = 1 + if own { lone() } else { known };
         if shares == 0 {
-            return 0.0;
+            return 0;
         }
         let here = value(node);
         let target = (total * share(&here)).div_ceil(shares);
-        50.0 * (count(&here) + 1).saturating_sub(target) as f64
+        (count(&here) + 1).saturating_sub(target)
     }
 
     fn preferred(&self, node: &Node) -> f64 {
@@ -232,8 +232,9 @@ impl Reference<'_> {
             Algorithm::Greedy | Algorithm::RoundRobin => 1.0,
         };
         let away = if keeps_away { self.siblings(node) as f64 * f64::from(self.request.keep_away.0) } else { 0.0 };
-        let points = (self.preferred(node) + self.spread_points(node) + away).clamp(-400.0, 400.0);
-        (self.request.avoid.contains(&node.id), base * (points / 50.0).exp2())
+        let points = (self.preferred(node) + away).clamp(-400.0, 400.0);
+        let doublings = points / 50.0 + self.over(node).min(8) as f64;
+        (self.request.avoid.contains(&node.id), base * doublings.exp2())
     }
 
     /// The lowest cost of a node that fits.

@@ -86,9 +86,9 @@ impl Turn<'_> {
             if record.marks.is_empty() {
                 record.marks.push(mark);
             }
-            let before = record.marks[0].revision;
+            let EventMark { at: audited_before, revision: before, .. } = record.marks[0];
             record.events_from = before;
-            self.put(Change::EventsTrimmed { before });
+            self.put(Change::EventsTrimmed { before, audited_before });
         }
         if record != *cluster {
             self.put(Change::ClusterPut { record: Arc::new(record) });

@@ -9,6 +9,7 @@ use orca_api::id::{LifeId, NodeId, PlacementId, TaskId};
 use orca_api::link::{Generation, Goodbye, Hello, PlacementStatus, ReportAnswer, Welcome};
 use orca_api::load::NodeLoad;
 use orca_api::node::Condition;
+use orca_api::units::Time;
 use serde::{Deserialize, Serialize};
 
 use super::record::{AuditRecord, ClusterRecord, NodeRecord, PlacementRecord, RequestRecord, TaskRecord};
@@ -263,10 +264,12 @@ pub enum Change {
         /// What.
         event: EventView,
     },
-    /// History: events before this revision are deleted.
+    /// History: old events and audit records are deleted.
     EventsTrimmed {
-        /// The first revision that stays.
+        /// The first revision whose events stay.
         before: u64,
+        /// Audit records from before this instant are deleted as well.
+        audited_before: Time,
     },
     /// History: a mutation was asked for.
     Audited {

@@ -319,7 +319,7 @@ fn events_are_trimmed_by_age() {
         b.later(Span::from_secs(24 * 3600));
         b.hello(Vec::new());
         for change in b.step(Event::Tick).changes {
-            if let Change::EventsTrimmed { before } = change {
+            if let Change::EventsTrimmed { before, .. } = change {
                 trimmed = before;
             }
         }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use orca_api::id::{ClusterId, LifeId, NodeId, PlacementId, TaskId};
-use orca_api::link::{Assigned, Assignment, AttemptStatus, Generation, PlacementStatus, Progress, PublishedPort};
+use orca_api::link::{
+    Assigned, Assignment, AttemptStatus, Generation, PlacementStatus, Progress, PublishedPort,
+};
 use orca_api::name::Name;
 use orca_api::node::Condition;
 use orca_api::spec::{Pull, Signal, TaskSpec};
@@ -306,6 +308,15 @@ pub enum Effect {
         /// The latest status of the placements that changed.
         placements: Vec<PlacementStatus>,
     },
+}
+
+/// What a step came to.
+#[derive(Clone, Debug, Default)]
+pub struct Step {
+    /// What is to be committed; applied already. Empty for most events.
+    pub changes: Vec<Change>,
+    /// What is to be done once the changes are committed.
+    pub effects: Vec<Effect>,
 }
 
 /// A row-sized fact: the only thing that alters the worker's durable state.

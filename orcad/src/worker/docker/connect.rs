@@ -30,17 +30,18 @@ pub(super) struct Client {
 impl Engine {
     /// The client, connected and negotiated if it is not.
     pub(super) async fn connected(&self) -> Result<Arc<Client>, EngineError> {
-        let mut slot = self.inner.client.lock().await;
-        if let Some(client) = slot.as_ref() {
-            return Ok(Arc::clone(client));
-        }
         let limit = self.inner.config.call_timeout;
-        let client = match tokio::time::timeout(limit, self.negotiate(limit)).await {
-            Ok(result) => Arc::new(result?),
-            Err(_) => return Err(EngineError::Silent { call: "version", after: limit }),
+        // The deadline covers the wait for the lock, too: callers that queue behind a silent engine do not add up.
+        let connect = async {
+            let mut slot = self.inner.client.lock().await;
+            if let Some(client) = slot.as_ref() {
+                return Ok(Arc::clone(client));
+            }
+            let client = Arc::new(self.negotiate(limit).await?);
+            *slot = Some(Arc::clone(&client));
+            Ok(client)
         };
-        *slot = Some(Arc::clone(&client));
-        Ok(client)
+        tokio::time::timeout(limit, connect).await.unwrap_or(Err(EngineError::Silent { call: "version", after: limit }))
     }
 
     async fn negotiate(&self, limit: Duration) -> Result<Client, EngineError> {

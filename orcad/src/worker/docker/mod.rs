@@ -33,6 +33,7 @@ mod progress;
 mod pull;
 pub mod refusal;
 mod run;
+mod sessions;
 mod watch;
 
 use std::path::PathBuf;

@@ -117,10 +117,10 @@ impl Engine {
                 return false;
             }
             // The wait ended: for its reason, or because the connection broke. Only a look tells.
-            match self.inspect_raw(id).await {
-                Ok(None) => return true,
-                Ok(Some(raw)) if inspect::container(raw).is_none_or(|c| !lives(c.status)) => return true,
-                Ok(Some(_)) | Err(_) => {}
+            if let Ok(seen) = self.inspect_raw(id).await
+                && !seen.and_then(inspect::container).is_some_and(|container| lives(container.status))
+            {
+                return true;
             }
             if Instant::now() >= deadline {
                 return false;

@@ -63,9 +63,16 @@ impl Engine {
             told = Some(state);
             if up {
                 retry = RETRY.0;
-                match self.follow(&out, &mut since).await {
-                    Ok(error) => tracing::info!(%error, "the engine's event stream ended"),
+                let error = match self.follow(&out, &mut since).await {
+                    Ok(error) => error,
                     Err(Closed) => return,
+                };
+                tracing::info!(%error, "the watch over the engine broke off");
+                if matches!(error, EngineError::Silent { .. }) {
+                    if out.send(Event::Engine(EngineState::Unresponsive)).await.is_err() {
+                        return;
+                    }
+                    told = Some(EngineState::Unresponsive);
                 }
                 self.forget().await;
             } else {
@@ -133,12 +140,6 @@ impl Engine {
                         Ok(()) => {}
                         // It answers, if only to refuse.
                         Err(EngineError::Refused { status, message }) => tracing::warn!(status, message, "the engine refused a list"),
-                        Err(error @ EngineError::Silent { .. }) => {
-                            if out.send(Event::Engine(EngineState::Unresponsive)).await.is_err() {
-                                return Err(Closed);
-                            }
-                            return Ok(error);
-                        }
                         Err(error) => return Ok(error),
                     }
                     next_probe = Instant::now() + self.inner.config.probe_period;

@@ -1,0 +1,5 @@
+//! `orcactl node …`.
+
+pub mod availability;
+pub mod inspect;
+pub mod list;

@@ -1,0 +1,3 @@
+//! `orcactl manager …` and `orcactl worker …`: the roles of this node.
+
+pub mod start;

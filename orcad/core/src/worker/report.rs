@@ -1,0 +1,165 @@
+//! What the manager hears: the latest status of placements that changed, again until it was accepted.
+
+use std::collections::BTreeSet;
+
+use orca_api::id::PlacementId;
+use orca_api::link::{PlacementStatus, Progress};
+
+use super::defaults::{PROGRESS_EVERY, RESEND, SWEEP_BUSY, SWEEP_IDLE, SWEEP_LOST};
+use super::io::{Effect, PlacementRecord};
+use super::state::Worker;
+use super::step::Turn;
+
+/// What is not accepted yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outbox {
+    pub unaccepted: BTreeSet<PlacementId>,
+    /// When all of it is sent again, on the boot clock.
+    pub resend_at: Option<u64>,
+}
+
+/// What a placement shows besides its record: worth a look, not a commit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// How far the current operation is.
+    pub progress: Option<Progress>,
+    /// There is progress that was not reported.
+    pub unsaid: bool,
+    /// When progress was last reported, on the boot clock.
+    pub said_at: Option<u64>,
+    /// Something that a person should know.
+    pub warning: Option<String>,
+    /// The time that orca itself takes.
+    pub own: OwnTime,
+}
+
+impl Shown {
+    /// When unreported progress may be reported, on the boot clock.
+    pub fn due_at(&self) -> Option<u64> {
+        self.unsaid.then(|| self.said_at.map_or(0, |at| at.saturating_add(PROGRESS_EVERY.ms())))
+    }
+}
+
+/// A clock that runs while an attempt waits for orca and not for the engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OwnTime {
+    /// Milliseconds so far.
+    pub ms: u64,
+    since: Option<u64>,
+}
+
+impl OwnTime {
+    /// The engine has done its part.
+    pub fn resume(&mut self, boot_ms: u64) {
+        self.since = Some(boot_ms);
+    }
+
+    /// It is the engine's turn.
+    pub fn pause(&mut self, boot_ms: u64) {
+        if let Some(since) = self.since.take() {
+            self.ms = self.ms.saturating_add(boot_ms.saturating_sub(since));
+        }
+    }
+}
+
+impl Worker {
+    /// What a placement looks like to the manager.
+    pub(super) fn status_of(&self, record: &PlacementRecord) -> PlacementStatus {
+        let shown = self.live.shown.get(&record.id);
+        PlacementStatus {
+            placement: record.id,
+            task: record.task,
+            sequence: record.sequence,
+            attempts: record.attempts.iter().map(|a| a.status.clone()).collect(),
+            restarts: record.counters.restarts,
+            budget_used: record.counters.budget_used,
+            next_attempt_at: record.next_attempt_at,
+            finished: record.finished,
+            progress: shown.and_then(|s| s.progress.clone()),
+            warning: shown.and_then(|s| s.warning.clone()),
+        }
+    }
+
+    /// How long the engine may go without telling all.
+    fn sweep_period(&self) -> u64 {
+        let busy = self.durable.placements.values().any(|r| r.live_attempt().is_some());
+        if busy { SWEEP_BUSY.ms() } else { SWEEP_IDLE.ms() }
+    }
+
+    /// When the next sweep is due, on the boot clock; `None` while the engine cannot be asked.
+    pub(super) fn sweep_at(&self) -> Option<u64> {
+        let sweep = &self.live.sweep;
+        if self.live.engine.is_gone() {
+            None
+        } else if let Some(asked) = sweep.asked {
+            Some(asked.saturating_add(SWEEP_LOST.ms()))
+        } else if sweep.wanted {
+            Some(0)
+        } else {
+            sweep.answered.map(|at| at.saturating_add(self.sweep_period()))
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Changes what a person should know of a placement; the manager hears of it.
+    pub fn warn(&mut self, placement: PlacementId, warning: Option<String>) {
+        let shown = self.w.live.shown.entry(placement).or_default();
+        if shown.warning == warning {
+            return;
+        }
+        shown.warning = warning;
+        if let Some(record) = self.record(placement) {
+            let mut record = PlacementRecord::clone(record);
+            self.raise_sequence(&mut record);
+            self.put(super::io::Change::PlacementPut { record: std::sync::Arc::new(record) });
+        }
+    }
+
+    /// Asks for a sweep when one is due.
+    pub fn sweep(&mut self) {
+        if self.w.sweep_at().is_some_and(|at| at <= self.now.boot_ms) {
+            let sweep = &mut self.w.live.sweep;
+            sweep.asked = Some(self.now.boot_ms);
+            sweep.wanted = false;
+            self.effects.push(Effect::Sweep);
+        }
+    }
+
+    /// Reports what is new, what is due again, and progress.
+    pub fn report(&mut self) {
+        if self.w.durable.identity.is_none() {
+            return;
+        }
+        let now = self.now.boot_ms;
+        let live = &mut self.w.live;
+        live.outbox.unaccepted.extend(self.news.iter().copied());
+        let mut due = std::mem::take(&mut self.news);
+        if live.outbox.resend_at.is_some_and(|at| at <= now) {
+            due.extend(live.outbox.unaccepted.iter().copied());
+            live.outbox.resend_at = None;
+        }
+        if live.outbox.unaccepted.is_empty() {
+            live.outbox.resend_at = None;
+        } else if live.outbox.resend_at.is_none() {
+            live.outbox.resend_at = Some(now.saturating_add(RESEND.ms()));
+        }
+        for (placement, shown) in &mut live.shown {
+            if shown.due_at().is_some_and(|at| at <= now) {
+                due.insert(*placement);
+            }
+            if due.contains(placement) {
+                shown.unsaid = false;
+                shown.said_at = Some(now);
+            }
+        }
+        let placements: Vec<PlacementStatus> = due
+            .iter()
+            .filter_map(|id| self.w.durable.placements.get(id))
+            .map(|record| self.w.status_of(record))
+            .collect();
+        if !placements.is_empty() {
+            self.effects.push(Effect::Report { placements });
+        }
+    }
+}

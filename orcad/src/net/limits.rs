@@ -1,0 +1,34 @@
+//! The limits of the network side, in one place.
+
+use std::time::Duration;
+
+/// The longest head of a request, in bytes: what common servers accept.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The most headers of a request.
+pub const HEADERS_MAX: usize = 100;
+/// The longest target (path and query) of a request, in bytes.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// How long a head may take, counted from when it may begin: an idle connection is one whose next head does not come.
+pub const HEAD_TIME: Duration = Duration::from_secs(10);
+/// The largest body, in bytes.
+pub const BODY_BYTES_MAX: usize = orca_api::text::TEXT_BYTES_MAX;
+/// How long a body may take.
+pub const BODY_TIME: Duration = Duration::from_secs(30);
+/// How long a peer may leave what is written to it unread.
+pub const WRITE_TIME: Duration = Duration::from_secs(30);
+/// The most connections of the control socket.
+pub const CONNECTIONS_MAX: usize = 512;
+/// The most connections of one user other than root.
+pub const CONNECTIONS_PER_UID_MAX: usize = 64;
+/// The most answers without an end (logs, events, exec) at once.
+pub const STREAMS_MAX: usize = 128;
+/// The most requests that are parked at once.
+pub const WAITERS_MAX: usize = 1024;
+/// How long connections may take to end once the daemon stops.
+pub const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// The most streams of one connection of the link at once.
+pub const LINK_STREAMS_MAX: u32 = 100;
+/// How long a message of the link may take, besides what it is parked for.
+pub const LINK_TIME: Duration = Duration::from_secs(10);
+/// The largest message of the link, in bytes: an inventory of ten thousand placements.
+pub const LINK_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -1,0 +1,15 @@
+//! How bytes come in and go out: the control socket, HTTP's limits, and the in-memory connections of a node to itself.
+//!
+//! ```text
+//!   control socket ──► unix.rs (who is it, is there room) ──► timed.rs (no stuck writes) ──► http.rs (heads, bodies) ──► control API
+//!   link           ──► memory.rs (a pipe in place of a TLS connection) ──────────────────► h2.rs ──► link API
+//! ```
+//!
+//! Nothing in here knows a task. Every limit has a name and stands in [`limits`].
+
+pub mod h2;
+pub mod http;
+pub mod limits;
+pub mod memory;
+pub mod timed;
+pub mod unix;

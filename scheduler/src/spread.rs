@@ -1,0 +1,91 @@
+//! Spread of a group over the values of an attribute: each value has a share of the group's tasks, and a
+//! node whose value would be over its share costs double for each task over.
+//!
+//! With t tasks counted (the one to place included) and s of S shares, a value may have ⌈t s / S⌉ tasks.
+
+use std::collections::BTreeMap;
+
+use crate::ask::Ask;
+use crate::attributes::{self, Attributes};
+use crate::model::SpreadOver;
+use crate::world::World;
+
+/// Tasks of the group by value of an attribute.
+pub(crate) type Counts<'a> = BTreeMap<&'a str, u32>;
+
+/// The spread of a group as it stands.
+#[derive(Clone)]
+pub(crate) struct SpreadState<'a> {
+    rule: &'a SpreadOver,
+    /// The rule is about single nodes.
+    pub(crate) own: bool,
+    counts: Counts<'a>,
+    /// The group's tasks that are counted, with the one to place.
+    total: u64,
+    /// Sum of the shares of all values.
+    shares: u64,
+}
+
+impl<'a> SpreadState<'a> {
+    /// `None` where no value has a share. Values count if a node takes work that has them and passes the request's
+    /// filters on attributes.
+    pub(crate) fn new(ask: &Ask<'a>, rule: &'a SpreadOver) -> Option<Self> {
+        let own = attributes::is_own(&rule.key);
+        let mut spread = Self { rule, own, counts: Counts::new(), total: 1, shares: 0 };
+        if own {
+            spread.total += u64::from(ask.siblings.map_or(0, |siblings| siblings.total));
+            spread.shares = ask.world.index.len() as u64;
+            return (spread.shares > 0).then_some(spread);
+        }
+        let world: &'a World = ask.world;
+        for (number, class) in world.classes.iter().enumerate() {
+            if class.open_nodes > 0 && ask.class_passes(number as u32) {
+                spread.counts.entry(spread.value_of(&class.attributes)).or_default();
+            }
+        }
+        for (class, tasks) in ask.siblings.iter().flat_map(|siblings| &siblings.in_class) {
+            let value = spread.value_of(&world.classes[*class as usize].attributes);
+            if let Some(count) = spread.counts.get_mut(value) {
+                *count += tasks;
+                spread.total += u64::from(*tasks);
+            }
+        }
+        spread.shares = spread.counts.keys().map(|value| spread.share_of(value)).sum();
+        (spread.shares > 0).then_some(spread)
+    }
+
+    /// The value that attributes have; nodes without the key share the empty one.
+    pub(crate) fn value_of<'b>(&self, attributes: &'b Attributes) -> &'b str {
+        attributes.get(&self.rule.key).unwrap_or_default()
+    }
+
+    fn share_of(&self, value: &str) -> u64 {
+        if self.rule.shares.is_empty() {
+            return 1;
+        }
+        u64::from(self.rule.shares.get(value).copied().unwrap_or(0))
+    }
+
+    /// How many tasks over its share the value of the attributes would be with one more.
+    pub(crate) fn over_of(&self, attributes: &Attributes) -> u64 {
+        if self.own {
+            return 0;
+        }
+        let value = self.value_of(attributes);
+        self.over(self.counts.get(value).copied().unwrap_or(0), self.share_of(value))
+    }
+
+    /// How many tasks over its share a value with so many would be with one more.
+    pub(crate) fn over(&self, count: u32, share: u64) -> u64 {
+        let target = (self.total * share).div_ceil(self.shares);
+        (u64::from(count) + 1).saturating_sub(target)
+    }
+
+    /// Counts one more task at a value.
+    pub(crate) fn add(&mut self, value: &str) {
+        if let Some(count) = self.counts.get_mut(value) {
+            *count += 1;
+            self.total += 1;
+        }
+    }
+}
