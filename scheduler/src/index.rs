@@ -173,6 +173,15 @@ impl Cell {
         self.chunks.iter().zip(self.rows.chunks(CHUNK))
     }
 
+    /// The rows of one chunk, each with its place in the cell.
+    pub(crate) fn chunk(&self, chunk: usize) -> impl Iterator<Item = (usize, &Row)> {
+        self.rows.iter().enumerate().skip(chunk * CHUNK).take(CHUNK)
+    }
+
+    pub(crate) fn row(&self, at: usize) -> &Row {
+        &self.rows[at]
+    }
+
     fn push(&mut self, row: Row) {
         if self.rows.len().is_multiple_of(CHUNK) {
             self.chunks.push(Bounds::of_nothing(row.shape));

@@ -17,6 +17,7 @@
 
 mod ask;
 mod attributes;
+mod batch;
 mod cost;
 mod explain;
 mod filter;
@@ -30,6 +31,7 @@ mod world;
 use orca_api::id::{NodeId, PlacementId};
 use orca_api::spec::Algorithm;
 
+pub use batch::Batch;
 pub use explain::{Explanation, FilterLine, NODES_LISTED, NodeView, Part};
 pub use model::{
     Distinct, Group, Held, KeepAway, Load, Node, Platform, Preference, Pressure, Request, Resources, SpreadOver,
@@ -109,6 +111,32 @@ impl Scheduler {
             self.cursor = Some(rank.id);
         }
         Ok(Ask::choice(rank))
+    }
+
+    /// The nodes of `count` equal tasks: what placing and holding them one after another would choose, in one
+    /// search. Nothing is held; the round-robin cursor moves on.
+    pub fn place_many(&mut self, request: &Request, count: usize) -> Batch {
+        let before = self.cursor;
+        let mut choices = Vec::new();
+        if batch::one_by_one(request) {
+            while choices.len() < count {
+                let Ok(choice) = self.place(request) else { break };
+                batch::occupy(&mut self.world, request, choices.len(), choice);
+                choices.push(choice);
+            }
+            batch::vacate(&mut self.world, request, &choices);
+        } else {
+            choices = Ask::new(&self.world, request, before).many(count);
+        }
+        let refusal = (choices.len() < count).then(|| {
+            for (number, choice) in choices.iter().enumerate() {
+                batch::occupy(&mut self.world, request, number, *choice);
+            }
+            let refusal = Ask::new(&self.world, request, self.cursor).refusal();
+            batch::vacate(&mut self.world, request, &choices);
+            refusal
+        });
+        Batch { choices, refusal }
     }
 
     /// Why [`Self::place`] would choose what it would choose now; lists at most [`NODES_LISTED`] nodes.

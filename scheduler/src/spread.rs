@@ -71,7 +71,11 @@ impl<'a> SpreadState<'a> {
         if self.own {
             return 0;
         }
-        let value = self.value_of(attributes);
+        self.over_of_value(self.value_of(attributes))
+    }
+
+    /// The same for a value.
+    pub(crate) fn over_of_value(&self, value: &str) -> u64 {
         self.over(self.counts.get(value).copied().unwrap_or(0), self.share_of(value))
     }
 

@@ -57,10 +57,11 @@ pub(crate) struct Slot {
     pub(crate) node: Option<Node>,
     pub(crate) class: u32,
     pub(crate) shape: u32,
+    /// What tasks can have: capacity without reserve.
+    allocatable: Amounts,
     /// Sum of reservations.
     pub(crate) used: Amounts,
-    /// Sum of the weights that scores count.
-    weight: Amounts,
+    pub(crate) busy: Busy,
     /// What is held on it, in no order.
     pub(crate) held: Vec<PlacementId>,
     /// Ports in use with a fixed host port.
@@ -76,27 +77,48 @@ impl Slot {
             node: None,
             class: 0,
             shape: 0,
+            allocatable: [0; 3],
             used: [0; 3],
-            weight: [0; 3],
+            busy: Busy::default(),
             held: Vec::new(),
             ports: Vec::new(),
             spot: None,
         }
     }
 
-    /// Why the node takes no work at present, from the outside in.
-    pub(crate) fn takes_work(&self) -> bool {
+    /// Whether new tasks may come.
+    fn takes_work(&self) -> bool {
         self.node.as_ref().is_some_and(|node| {
             node.state == NodeState::Ready
                 && node.availability == Availability::Active
                 && !node.conditions.iter().any(|condition| condition.blocks_work())
         })
     }
+}
 
-    /// What is free of a node that has so much to give.
-    pub(crate) fn free(&self, node: &Node) -> Amounts {
-        let all = amounts(node.allocatable());
-        std::array::from_fn(|r| all[r].saturating_sub(self.used[r]))
+/// What the prices of a node are made from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Busy {
+    /// Sum of the weights of its tasks.
+    pub(crate) weight: Amounts,
+    /// Measured, without what the reserve covers.
+    measured: Amounts,
+    /// Time lost waiting, per mille.
+    pressure: [u16; 3],
+}
+
+impl Busy {
+    fn measure(&mut self, node: &Node) {
+        let Load { cpu, memory, disk, pressure } = node.load;
+        let (all, reserve) = (amounts(Resources { cpu, memory, disk }), amounts(node.reserve));
+        self.measured = std::array::from_fn(|r| all[r].saturating_sub(reserve[r]));
+        self.pressure = [pressure.cpu, pressure.memory, pressure.io];
+    }
+
+    /// The price of each resource of a machine of that shape: by weights or by what is measured, whichever is more.
+    pub(crate) fn prices(&self, shape: Shape) -> [u32; 3] {
+        let busy = pieces(std::array::from_fn(|r| self.weight[r].max(self.measured[r])));
+        std::array::from_fn(|r| cost::price(busy[r], shape.0[r], self.pressure[r]))
     }
 }
 
@@ -216,6 +238,8 @@ impl World {
             self.move_groups(number, known.then_some(old_class), Some(class));
         }
         let slot = &mut self.slots[number as usize];
+        slot.allocatable = amounts(node.allocatable());
+        slot.busy.measure(&node);
         slot.node = Some(node);
         slot.class = class;
         slot.shape = shape;
@@ -224,8 +248,10 @@ impl World {
 
     pub(crate) fn set_load(&mut self, id: NodeId, load: Load) {
         if let Some(number) = self.by_id.get(&id).copied() {
-            if let Some(node) = &mut self.slots[number as usize].node {
+            let slot = &mut self.slots[number as usize];
+            if let Some(node) = &mut slot.node {
                 node.load = load;
+                slot.busy.measure(node);
                 self.refresh(number);
             }
         }
@@ -253,61 +279,78 @@ impl World {
     pub(crate) fn hold(&mut self, held: Held) {
         self.release(held.placement);
         let number = self.slot_of(held.node);
+        self.occupy(number, held.placement, held.resources, &held.ports, held.group.as_ref());
+        self.held.insert(held.placement, held);
+    }
+
+    pub(crate) fn release(&mut self, placement: PlacementId) -> Option<Held> {
+        let held = self.held.remove(&placement)?;
+        let number = *self.by_id.get(&held.node)?;
+        self.vacate(number, placement, held.resources, held.group.as_ref());
+        self.forget_if_empty(number);
+        Some(held)
+    }
+
+    /// Takes room on a node.
+    pub(crate) fn occupy(
+        &mut self,
+        number: u32,
+        placement: PlacementId,
+        resources: Resources,
+        ports: &[Port],
+        group: Option<&Group>,
+    ) {
         let slot = &mut self.slots[number as usize];
-        slot.held.push(held.placement);
-        slot.ports.extend(
-            held.ports.iter().filter(|p| p.host.is_some()).map(|p| (held.placement, p.clone())),
-        );
-        let (used, weight) = counted(held.resources);
+        slot.held.push(placement);
+        slot.ports.extend(ports.iter().filter(|p| p.host.is_some()).map(|p| (placement, p.clone())));
+        let (used, weight) = (amounts(resources), amounts(resources.weight()));
         for r in 0..3 {
             slot.used[r] = slot.used[r].saturating_add(used[r]);
-            slot.weight[r] = slot.weight[r].saturating_add(weight[r]);
+            slot.busy.weight[r] = slot.busy.weight[r].saturating_add(weight[r]);
         }
-        if let Some(group) = &held.group {
-            let class = slot.node.is_some().then_some(slot.class);
+        if let Some(group) = group {
             let siblings = match self.groups.get_mut(group) {
                 Some(siblings) => siblings,
                 None => self.groups.entry(group.clone()).or_default(),
             };
             siblings.total += 1;
             *siblings.on_node.entry(number).or_default() += 1;
-            if let Some(class) = class {
-                *siblings.in_class.entry(class).or_default() += 1;
+            if slot.node.is_some() {
+                *siblings.in_class.entry(slot.class).or_default() += 1;
             }
         }
-        self.held.insert(held.placement, held);
         self.refresh(number);
     }
 
-    pub(crate) fn release(&mut self, placement: PlacementId) -> Option<Held> {
-        let held = self.held.remove(&placement)?;
-        let number = *self.by_id.get(&held.node)?;
+    /// Gives room on a node back.
+    pub(crate) fn vacate(
+        &mut self,
+        number: u32,
+        placement: PlacementId,
+        resources: Resources,
+        group: Option<&Group>,
+    ) {
         let slot = &mut self.slots[number as usize];
-        if let Some(at) = slot.held.iter().position(|p| *p == placement) {
+        if let Some(at) = slot.held.iter().rposition(|p| *p == placement) {
             slot.held.swap_remove(at);
         }
         slot.ports.retain(|(holder, _)| *holder != placement);
-        let (used, weight) = counted(held.resources);
+        let (used, weight) = (amounts(resources), amounts(resources.weight()));
         for r in 0..3 {
             slot.used[r] = slot.used[r].saturating_sub(used[r]);
-            slot.weight[r] = slot.weight[r].saturating_sub(weight[r]);
+            slot.busy.weight[r] = slot.busy.weight[r].saturating_sub(weight[r]);
         }
-        let class = slot.node.is_some().then_some(slot.class);
-        if let Some(group) = &held.group {
-            if let Some(siblings) = self.groups.get_mut(group) {
-                siblings.total -= 1;
-                lower(siblings.on_node.get_mut(&number)).then(|| siblings.on_node.remove(&number));
-                if let Some(class) = class {
-                    lower(siblings.in_class.get_mut(&class)).then(|| siblings.in_class.remove(&class));
-                }
-                if siblings.total == 0 {
-                    self.groups.remove(group);
-                }
+        if let Some((group, siblings)) = group.and_then(|group| Some((group, self.groups.get_mut(group)?))) {
+            siblings.total -= 1;
+            lower(siblings.on_node.get_mut(&number)).then(|| siblings.on_node.remove(&number));
+            if slot.node.is_some() {
+                lower(siblings.in_class.get_mut(&slot.class)).then(|| siblings.in_class.remove(&slot.class));
+            }
+            if siblings.total == 0 {
+                self.groups.remove(group);
             }
         }
         self.refresh(number);
-        self.forget_if_empty(number);
-        Some(held)
     }
 
     /// Counts the groups' tasks on a node under another class.
@@ -327,15 +370,9 @@ impl World {
     /// A node's row as its facts say.
     pub(crate) fn row(&self, number: u32) -> Option<Row> {
         let slot = self.slot(number);
-        let node = slot.node.as_ref()?;
-        let whole = self.index.shapes()[slot.shape as usize].0;
-        let measured = amounts(Resources { cpu: node.load.cpu, memory: node.load.memory, disk: node.load.disk });
-        let reserve = amounts(node.reserve);
-        let busy = pieces(std::array::from_fn(|r| slot.weight[r].max(measured[r].saturating_sub(reserve[r]))));
-        let pressure = [node.load.pressure.cpu, node.load.pressure.memory, node.load.pressure.io];
-        Some(Row {
-            free: slot.free(node),
-            price: std::array::from_fn(|r| cost::price(busy[r], whole[r], pressure[r])),
+        slot.node.is_some().then(|| Row {
+            free: std::array::from_fn(|r| slot.allocatable[r].saturating_sub(slot.used[r])),
+            price: slot.busy.prices(self.index.shapes()[slot.shape as usize]),
             slot: number,
             class: slot.class,
             shape: slot.shape,
@@ -374,11 +411,6 @@ impl World {
             self.index.rewrite(spot, row, |slot, spot| slots[slot as usize].spot = Some(spot));
         }
     }
-}
-
-/// What a placement adds to a node's reservations, and to its weight.
-fn counted(resources: Resources) -> (Amounts, Amounts) {
-    (amounts(resources), amounts(resources.weight()))
 }
 
 /// Takes one off a count; true when it is then zero.

@@ -130,4 +130,32 @@ proptest! {
             prop_assert_eq!(kept.place(&request), rebuilt.place(&request));
         }
     }
+
+    /// A plan of many equal tasks is what placing and holding them one by one does, and changes nothing by itself.
+    #[test]
+    fn a_plan_applied_equals_the_plan(seed: u64, steps in 0usize..60, count in 0usize..40) {
+        let (mut dice, told, mut scheduler) = history(seed, steps);
+        let request = random_request(&mut dice, &told.ids());
+        let (before, cursor) = (scheduler.summary(), scheduler.cursor());
+        let batch = scheduler.place_many(&request, count);
+        prop_assert_eq!(&before, &scheduler.summary());
+        scheduler.set_cursor(cursor);
+        let mut refusal = None;
+        let mut choices = Vec::new();
+        while choices.len() < count && refusal.is_none() {
+            match scheduler.place(&request) {
+                Ok(choice) => {
+                    choices.push(choice);
+                    scheduler.hold(held(&mut dice, &request, choice.node));
+                }
+                Err(why) => refusal = Some(why),
+            }
+        }
+        prop_assert_eq!(&choices, &batch.choices);
+        // the task that a port is taken by is made up in the plan
+        let counts = |refusal: Option<scheduler::Refusal>| {
+            refusal.map(|refusal| refusal.counts.into_iter().map(|c| (c.filter, c.nodes)).collect::<Vec<_>>())
+        };
+        prop_assert_eq!(counts(refusal), counts(batch.refusal));
+    }
 }

@@ -19,6 +19,14 @@ pub struct StatusArgs {
     pub output: Output,
 }
 
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// How to say it; with --quiet, only what is not right.
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// `top`.
 #[derive(Debug, Args)]
 pub struct TopArgs {

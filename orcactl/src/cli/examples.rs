@@ -172,6 +172,14 @@ Examples:
   orcactl status -o json
 ";
 
+/// `orcactl doctor`
+pub const DOCTOR: &str = "\
+Examples:
+  orcactl doctor
+  orcactl doctor --quiet
+  orcactl doctor -o json
+";
+
 /// `orcactl top`
 pub const TOP: &str = "\
 Examples:

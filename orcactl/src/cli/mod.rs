@@ -118,6 +118,9 @@ pub enum Command {
     /// Watch nodes and tasks on a live screen
     #[command(before_help = examples::TOP)]
     Top(cluster::TopArgs),
+    /// Check that everything is as it should be on this machine
+    #[command(before_help = examples::DOCTOR)]
+    Doctor(cluster::DoctorArgs),
     /// Show what happened
     #[command(before_help = examples::EVENTS)]
     Events(cluster::EventsArgs),

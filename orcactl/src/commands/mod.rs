@@ -14,6 +14,7 @@ use crate::output::printer::Printer;
 use crate::settings::Settings;
 
 pub mod completion;
+pub mod doctor;
 pub mod events;
 pub mod man;
 pub mod node;
@@ -49,6 +50,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Worker(RoleCommand::Start(args)) => role::start::worker(&client, printer(args.output)).await,
         Command::Status(args) => status::run(&client, printer(args.output)).await,
         Command::Top(args) => top::run(&client, printer(args.output), &args).await,
+        Command::Doctor(args) => doctor::run(&client, printer(args.output)).await,
         Command::Events(args) => events::run(&client, printer(args.output), &args).await,
         Command::Version(args) => version::run(&client, printer(args.output)).await,
         Command::Completion(args) => completion::run(args.shell),

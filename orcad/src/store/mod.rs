@@ -1,0 +1,42 @@
+//! The store: what a restart must find again, in SQLite.
+//!
+//! ```text
+//!   driver ── commit(changes) ──► bounded queue ──► writer thread ──► one transaction ──► answer
+//!                                                   (the one connection that writes)
+//!   driver ── load() ───────────► reading connection: live rows, as the changes that make them
+//!   API ───── events(), audit() ► reading connection: history
+//! ```
+//!
+//! | file | holds | `synchronous` | when it cannot be read |
+//! |---|---|---|---|
+//! | [`ManagerStore`] | the cluster: nodes, tasks, placements, keys, events, audit | `FULL` | orcad refuses to start and says what to do |
+//! | [`WorkerStore`] | this node's placements and their specs | `NORMAL` | moved aside, begun empty: containers and the manager rebuild it |
+//!
+//! Invariants: what [`ManagerStore::load`] gives is what folding every committed change gives. A commit is wholly
+//! there or wholly absent. A store that is damaged, foreign or of a newer orcad is refused before one byte of it
+//! changes. Two processes never share a store. A full disk is a known rollback, never a half-written store.
+//!
+//! It knows the cores' changes and records, and nothing of how they come about: no rule is decided here. The drivers
+//! call it.
+
+mod error;
+mod history;
+mod lock;
+mod manager;
+mod manager_rows;
+mod migrate;
+mod reserve;
+mod sqlite;
+mod worker;
+mod worker_rows;
+mod writer;
+
+pub use error::{CommitError, StoreError};
+pub use history::{EventFilter, EventPlace};
+pub use manager::ManagerStore;
+pub use reserve::Space;
+pub use worker::WorkerStore;
+pub use writer::CommitInfo;
+
+#[cfg(test)]
+mod tests;
