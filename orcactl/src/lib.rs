@@ -34,7 +34,8 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            let failure = output::error::Failure::new("the runtime cannot be started").because(error.to_string());
+            let failure =
+                output::error::Failure::new("the runtime cannot be started").because(error.to_string());
             return ExitCode::from(output::printer::Printer::plain().failure(&failure));
         }
     };

@@ -9,7 +9,7 @@ use orca_api::spec::Constraint;
 use crate::attributes::{self, Attributes};
 use crate::cost;
 use crate::filter;
-use crate::index::{Amounts, Row, amounts, pieces};
+use crate::index::{Amounts, Row, amounts, pieces, port_bit};
 use crate::model::{Node, Request, Target};
 use crate::score::{self, Score};
 use crate::spread::{Counts, SpreadState};
@@ -39,7 +39,9 @@ pub(crate) struct Ask<'a> {
     /// One bit for each filter that has something to decide.
     wanted: u32,
     /// Whether one of those reads more of a node than its row and its attributes.
-    reads_more: bool,
+    pub(crate) reads_more: bool,
+    /// Host ports it publishes, folded as in [`Row::ports`].
+    pub(crate) ports: u64,
     /// For each `distinct` rule that is not about single nodes: the group's tasks by value.
     pub(crate) distinct: Vec<Counts<'a>>,
     pub(crate) spread: Option<SpreadState<'a>>,
@@ -56,16 +58,19 @@ pub(crate) struct Ask<'a> {
 pub(crate) struct Candidate<'a> {
     pub(crate) row: &'a Row,
     pub(crate) slot: &'a Slot,
-    pub(crate) node: &'a Node,
     pub(crate) class: &'a Attributes,
 }
 
-impl Candidate<'_> {
+impl<'a> Candidate<'a> {
+    pub(crate) fn node(&self) -> &'a Node {
+        &self.slot.node
+    }
+
     /// The value of any key, also of the node's own ones.
-    pub(crate) fn value(&self, key: &str) -> Option<Cow<'_, str>> {
+    pub(crate) fn value(&self, key: &str) -> Option<Cow<'a, str>> {
         match key {
-            "node.id" => Some(self.node.id.to_string().into()),
-            "node.name" => Some(self.node.name.as_str().into()),
+            "node.id" => Some(self.node().id.to_string().into()),
+            "node.name" => Some(self.node().name.as_str().into()),
             _ => self.class.get(key).map(Into::into),
         }
     }
@@ -109,6 +114,7 @@ impl<'a> Ask<'a> {
             siblings: request.group.as_ref().and_then(|group| world.groups.get(group)),
             wanted,
             reads_more: numbered.into_iter().any(|(n, f)| wanted & (1 << n) != 0 && f.reads_more(request)),
+            ports: request.ports.iter().filter_map(|p| p.host).fold(0, |mask, port| mask | port_bit(port)),
             distinct: Vec::new(),
             spread: None,
             facts: if by_class { vec![Memo::new(None); world.classes.len()] } else { Vec::new() },
@@ -136,14 +142,13 @@ impl<'a> Ask<'a> {
     }
 
     /// The cold facts beside a row.
-    pub(crate) fn candidate<'b>(&self, row: &'b Row) -> Option<Candidate<'b>>
+    #[inline]
+    pub(crate) fn candidate<'b>(&self, row: &'b Row) -> Candidate<'b>
     where
         'a: 'b,
     {
         let world: &'a World = self.world;
-        let slot = world.slot(row.slot);
-        let node = slot.node.as_ref()?;
-        Some(Candidate { row, slot, node, class: &world.classes[row.class as usize].attributes })
+        Candidate { row, slot: world.slot(row.slot), class: &world.classes[row.class as usize].attributes }
     }
 
     /// The number of the first of the request's filters that the node does not pass.
@@ -156,11 +161,12 @@ impl<'a> Ask<'a> {
     pub(crate) fn fits(&self, row: &Row) -> bool {
         // what most nodes fail or pass by needs nothing but the row
         let room = (0..3).all(|r| self.need[r] == 0 || self.need[r] <= row.free[r]);
-        room && self.facts(row.class).passes && (!self.reads_more || self.fits_wholly(row))
+        let plain = !self.reads_more && self.ports & row.ports == 0;
+        room && self.class_passes(row.class) && (plain || self.fits_wholly(row))
     }
 
     fn fits_wholly(&self, row: &Row) -> bool {
-        self.candidate(row).is_some_and(|candidate| self.first_failed(&candidate).is_none())
+        self.first_failed(&self.candidate(row)).is_none()
     }
 
     /// What the task multiplies the prices of a shape by, less one.
@@ -218,9 +224,9 @@ impl<'a> Ask<'a> {
     fn preferred_node(&self, row: &Row) -> i64 {
         let points = self.request.preferences.iter().map(|preference| {
             let holds = match &preference.to {
-                Target::Constraint(c) if attributes::is_own(&c.key) => self
-                    .candidate(row)
-                    .is_some_and(|candidate| attributes::holds(c, candidate.value(&c.key).as_deref())),
+                Target::Constraint(c) if attributes::is_own(&c.key) => {
+                    attributes::holds(c, self.candidate(row).value(&c.key).as_deref())
+                }
                 Target::Constraint(_) => false,
                 Target::Node(id) => *id == row.id,
                 Target::Group(group) => {

@@ -2,9 +2,9 @@
 //! price of one search.
 //!
 //! ```text
-//!   chunks by bound ──► rows by rank, one heap for each lane ──► best of the lanes' heads ──┐
-//!        ▲  a chunk is opened when its bound is not above that best                         │
-//!        └──────────────── the node, one task fuller, goes back into its heap ◄─────────────┘
+//!   chunks up to a limit ──► rows by rank, one heap for each lane ──► best of the lanes' heads ──┐
+//!     ▲  the limit is raised when that best is above it, or there is none                        │
+//!     └──────────────────── the node, one task fuller, goes back into its heap ◄─────────────────┘
 //! ```
 //!
 //! A *lane* holds the nodes that share what changes from outside when a task is placed elsewhere: the
@@ -20,7 +20,7 @@ use orca_api::spec::Algorithm;
 use crate::ask::{Ask, Rank};
 use crate::attributes;
 use crate::cost;
-use crate::index::Row;
+use crate::index::{Bounds, Cell, Row};
 use crate::model::{Request, Target};
 use crate::place::{Choice, Refusal};
 use crate::score::{self, Score};
@@ -35,9 +35,6 @@ pub struct Batch {
     /// Why there are not more, where fewer than asked for fit.
     pub refusal: Option<Refusal>,
 }
-
-/// A chunk to open: its bound, the cell and the chunk's number in it; `None` for a cell as a whole.
-type Pending = Reverse<(u64, u32, Option<u32>)>;
 
 /// A node in a lane's heap.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +60,8 @@ struct Seat {
 
 /// Nodes that share values of the spread and of `distinct` rules.
 struct Lane<'a> {
-    spread: Option<&'a str>,
+    /// The number of the spread's value.
+    spread: Option<usize>,
     distinct: Vec<Option<&'a str>>,
     /// Doublings of its value of the spread.
     over: u64,
@@ -75,7 +73,8 @@ struct Lane<'a> {
 struct Run<'a, S> {
     ask: &'a Ask<'a>,
     score: &'a S,
-    pending: BinaryHeap<Pending>,
+    /// Chunks with bounds up to this are open.
+    limit: Option<u64>,
     lanes: Vec<Lane<'a>>,
     /// By class; empty where there is one lane.
     lane_of: Vec<Option<u32>>,
@@ -101,14 +100,12 @@ impl<'a> Ask<'a> {
 
 impl<'a, S: Score> Run<'a, S> {
     fn new(ask: &'a Ask<'a>, score: &'a S) -> Self {
-        let cells = ask.world.index.cells().iter().enumerate().filter(|(_, cell)| !cell.is_empty());
-        let bound = |cell: &crate::index::Cell| ask.least(score.bound(ask, &cell.bounds));
         let spread = ask.spread.clone().filter(|spread| !spread.own);
         let shared = ask.request.distinct.iter().any(|rule| !attributes::is_own(&rule.key));
         let mut run = Self {
             ask,
             score,
-            pending: cells.map(|(number, cell)| Reverse((bound(cell), number as u32, None))).collect(),
+            limit: None,
             lanes: Vec::new(),
             lane_of: Vec::new(),
             seats: Vec::new(),
@@ -128,12 +125,10 @@ impl<'a, S: Score> Run<'a, S> {
         let mut choices = Vec::with_capacity(count.min(self.ask.world.index.len() * 16));
         while choices.len() < count {
             let mut best = self.head();
-            while let Some(Reverse((bound, cell, chunk))) = self.pending.peek().copied() {
-                if best.is_some_and(|(rank, _)| !rank.avoided && rank.cost < bound) {
-                    break;
-                }
-                self.pending.pop();
-                self.open(cell, chunk);
+            while self.limit != Some(u64::MAX)
+                && best.is_none_or(|(rank, _)| rank.avoided || self.limit.is_none_or(|limit| limit < rank.cost))
+            {
+                self.raise(best.map(|(rank, _)| rank));
                 best = self.head();
             }
             let Some((rank, lane)) = best else { break };
@@ -153,40 +148,42 @@ impl<'a, S: Score> Run<'a, S> {
         heads.min()
     }
 
-    /// Lists a cell's chunks, or puts a chunk's nodes that fit into their lanes.
-    fn open(&mut self, cell_number: u32, chunk: Option<u32>) {
-        let cell = &self.ask.world.index.cells()[cell_number as usize];
-        let Some(chunk) = chunk else {
-            for (number, (bounds, _)) in cell.chunks().enumerate() {
-                let bound = self.ask.least(self.score.bound(self.ask, bounds));
-                self.pending.push(Reverse((bound, cell_number, Some(number as u32))));
-            }
-            return;
+    /// Raises the limit, and puts the nodes that fit of the chunks below it into their lanes.
+    fn raise(&mut self, best: Option<Rank>) {
+        let (ask, score, before) = (self.ask, self.score, self.limit);
+        let limit = match (before, best) {
+            // the first task goes where it would go alone; a little more room serves the next ones
+            (None, _) => ask.best().map_or(u64::MAX, |rank| rank.cost + rank.cost / 8),
+            (Some(before), Some(best)) if !best.avoided => best.cost.max(before + before / 8),
+            (Some(before), _) => before.saturating_mul(2),
         };
-        for (at, row) in cell.chunk(chunk as usize) {
+        let bound = |bounds: &Bounds| ask.least(score.bound(ask, bounds));
+        ask.world.index.search(
+            self,
+            |_, bounds| bound(bounds) > limit,
+            |run, number, cell| {
+                for (chunk, (bounds, _)) in cell.chunks().enumerate() {
+                    let bound = bound(bounds);
+                    if bounds.have_room(ask.need) && bound <= limit && before.is_none_or(|before| bound > before) {
+                        run.open(number, cell, chunk);
+                    }
+                }
+            },
+        );
+        self.limit = Some(limit);
+    }
+
+    /// Puts the nodes of a chunk that fit into their lanes.
+    fn open(&mut self, number: u32, cell: &Cell, chunk: usize) {
+        for (at, row) in cell.chunk(chunk) {
             if !self.ask.fits(row) {
                 continue;
             }
             let siblings = self.ask.siblings_on(row.slot);
-            let rank = self.rank(row, siblings, self.ask.preference_points(row));
+            let rank = rank(self.ask, self.score, row, siblings, self.ask.preference_points(row));
             let lane = self.lane(row.class);
-            let at = At::Row { cell: cell_number, at: at as u32 };
+            let at = At::Row { cell: number, at: at as u32 };
             self.lanes[lane].heap.push(Reverse(Entry { rank, at }));
-        }
-    }
-
-    /// How good a node is, without what its lane adds.
-    fn rank(&self, row: &Row, siblings: u32, preferred: i64) -> Rank {
-        let counts_tasks = self.score.counts_tasks();
-        let siblings = if counts_tasks { siblings } else { 0 };
-        let points = preferred + self.ask.sibling_points(siblings);
-        Rank {
-            avoided: self.ask.request.avoid.contains(&row.id),
-            cost: cost::with_points(self.score.cost(self.ask, row), points),
-            siblings,
-            tasks: if counts_tasks { row.tasks } else { 0 },
-            wrapped: false,
-            id: row.id,
         }
     }
 
@@ -197,7 +194,7 @@ impl<'a, S: Score> Run<'a, S> {
             return *lane as usize;
         }
         let attributes = &self.ask.world.classes[class as usize].attributes;
-        let spread = self.spread.as_ref().map(|spread| spread.value_of(attributes));
+        let spread = self.spread.as_ref().and_then(|spread| spread.number_of(attributes));
         let values = self.ask.request.distinct.iter().map(|rule| match attributes::is_own(&rule.key) {
             true => None,
             false => attributes.get(&rule.key),
@@ -216,9 +213,7 @@ impl<'a, S: Score> Run<'a, S> {
     /// Computes what a lane adds, and whether it is open.
     fn tend(&mut self, lane: usize) {
         let lane = &mut self.lanes[lane];
-        if let (Some(spread), Some(value)) = (&self.spread, lane.spread) {
-            lane.over = spread.over_of_value(value);
-        }
+        lane.over = self.spread.as_ref().map_or(0, |spread| spread.over_of_number(lane.spread));
         let rules = self.ask.request.distinct.iter().zip(&self.distinct).zip(&lane.distinct);
         lane.open = rules.into_iter().all(|((rule, counts), value)| {
             value.is_none_or(|value| counts.get(value).copied().unwrap_or(0) < rule.limit.max(1))
@@ -226,58 +221,70 @@ impl<'a, S: Score> Run<'a, S> {
     }
 
     /// Puts a task on the head of a lane.
-    fn take(&mut self, lane_number: usize) {
-        let grouped = self.ask.request.group.is_some();
-        let lane = &mut self.lanes[lane_number];
-        let (spread, distinct) = (lane.spread, lane.distinct.clone());
-        let Some(mut head) = lane.heap.peek_mut() else { return };
-        let seat_number = match head.0.at {
-            At::Seat(seat) => seat,
+    fn take(&mut self, number: usize) {
+        let lane = &mut self.lanes[number];
+        if let Some(head) = lane.heap.peek_mut() {
+            if self.alone {
+                PeekMut::pop(head);
+            } else {
+                Self::fill(self.ask, self.score, &mut self.seats, head);
+            }
+        }
+        if self.lane_of.is_empty() || self.ask.request.group.is_none() {
+            return;
+        }
+        if let (Some(state), Some(value)) = (&mut self.spread, lane.spread) {
+            state.add(value);
+        }
+        for (counts, value) in self.distinct.iter_mut().zip(&lane.distinct) {
+            if let Some(value) = value {
+                *counts.entry(value).or_default() += 1;
+            }
+        }
+        (0..self.lanes.len()).for_each(|lane| self.tend(lane));
+    }
+
+    /// Puts one more task on a node, and the node where it now belongs.
+    fn fill(ask: &Ask<'_>, score: &S, seats: &mut Vec<Seat>, mut head: PeekMut<'_, Reverse<Entry>>) {
+        let number = match head.0.at {
+            At::Seat(number) => number,
             At::Row { cell, at } => {
-                let row = self.ask.world.index.cells()[cell as usize].row(at as usize);
-                let siblings = self.ask.siblings_on(row.slot);
-                let preferred = self.ask.preference_points(row);
-                let busy = self.ask.world.slot(row.slot).busy;
-                self.seats.push(Seat { row: *row, busy, siblings, preferred });
-                self.seats.len() as u32 - 1
+                let row = ask.world.index.cell(cell).row(at as usize);
+                let (siblings, preferred) = (ask.siblings_on(row.slot), ask.preference_points(row));
+                seats.push(Seat { row: *row, busy: ask.world.slot(row.slot).busy, siblings, preferred });
+                seats.len() as u32 - 1
             }
         };
-        let seat = &mut self.seats[seat_number as usize];
+        let Seat { row, busy, siblings, preferred } = &mut seats[number as usize];
         for r in 0..3 {
-            seat.row.free[r] = seat.row.free[r].saturating_sub(self.ask.need[r]);
-            seat.busy.weight[r] = seat.busy.weight[r].saturating_add(self.ask.weight[r]);
+            row.free[r] = row.free[r].saturating_sub(ask.need[r]);
+            busy.weight[r] = busy.weight[r].saturating_add(ask.weight[r]);
         }
-        seat.row.price = seat.busy.prices(self.ask.world.index.shapes()[seat.row.shape as usize]);
-        seat.row.tasks += 1;
-        seat.siblings += u32::from(grouped);
-        let request = self.ask.request;
-        let own_limits = request.distinct.iter().filter(|rule| attributes::is_own(&rule.key)).map(|r| r.limit.max(1));
-        let limit = own_limits.chain(request.max_per_node).min();
-        let room = (0..3).all(|r| self.ask.need[r] == 0 || self.ask.need[r] <= seat.row.free[r]);
-        if room && !self.alone && limit.is_none_or(|limit| seat.siblings < limit) {
-            let (row, siblings, preferred) = (seat.row, seat.siblings, seat.preferred);
-            let points = preferred + if self.score.counts_tasks() { self.ask.sibling_points(siblings) } else { 0 };
-            let rank = &mut head.0.rank;
-            rank.cost = cost::with_points(self.score.cost(self.ask, &row), points);
-            if self.score.counts_tasks() {
-                (rank.siblings, rank.tasks) = (siblings, row.tasks);
-            }
-            head.0.at = At::Seat(seat_number);
-            drop(head);
-        } else {
+        row.price = busy.prices(ask.world.index.shapes()[row.shape as usize]);
+        row.tasks += 1;
+        *siblings += u32::from(ask.request.group.is_some());
+        let own_limits = ask.request.distinct.iter().filter(|rule| attributes::is_own(&rule.key));
+        let limit = own_limits.map(|rule| rule.limit.max(1)).chain(ask.request.max_per_node).min();
+        let room = (0..3).all(|r| ask.need[r] == 0 || ask.need[r] <= row.free[r]);
+        if !room || limit.is_some_and(|limit| *siblings >= limit) {
             PeekMut::pop(head);
+            return;
         }
-        if grouped && !self.lane_of.is_empty() {
-            if let (Some(state), Some(value)) = (&mut self.spread, spread) {
-                state.add(value);
-            }
-            for (counts, value) in self.distinct.iter_mut().zip(distinct) {
-                if let Some(value) = value {
-                    *counts.entry(value).or_default() += 1;
-                }
-            }
-            (0..self.lanes.len()).for_each(|lane| self.tend(lane));
-        }
+        head.0 = Entry { rank: rank(ask, score, row, *siblings, *preferred), at: At::Seat(number) };
+    }
+}
+
+/// How good a node is, without what its lane adds.
+fn rank<S: Score>(ask: &Ask<'_>, score: &S, row: &Row, siblings: u32, preferred: i64) -> Rank {
+    let counts_tasks = score.counts_tasks();
+    let siblings = if counts_tasks { siblings } else { 0 };
+    Rank {
+        avoided: ask.request.avoid.contains(&row.id),
+        cost: cost::with_points(score.cost(ask, row), preferred + ask.sibling_points(siblings)),
+        siblings,
+        tasks: if counts_tasks { row.tasks } else { 0 },
+        wrapped: false,
+        id: row.id,
     }
 }
 
@@ -298,7 +305,7 @@ fn stand_in(number: usize) -> PlacementId {
 
 /// Holds stand-ins for a while.
 pub(crate) fn occupy(world: &mut World, request: &Request, number: usize, choice: Choice) {
-    if let Some(slot) = world.by_id.get(&choice.node).copied() {
+    if let Some(slot) = world.number(choice.node) {
         world.occupy(slot, stand_in(number), request.resources, &request.ports, request.group.as_ref());
     }
 }
@@ -306,7 +313,7 @@ pub(crate) fn occupy(world: &mut World, request: &Request, number: usize, choice
 /// Lets go of stand-ins, the last one first.
 pub(crate) fn vacate(world: &mut World, request: &Request, choices: &[Choice]) {
     for (number, choice) in choices.iter().enumerate().rev() {
-        if let Some(slot) = world.by_id.get(&choice.node).copied() {
+        if let Some(slot) = world.number(choice.node) {
             world.vacate(slot, stand_in(number), request.resources, request.group.as_ref());
         }
     }

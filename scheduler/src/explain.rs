@@ -105,18 +105,16 @@ impl Ask<'_> {
             failed.fold((0, 0u64), |(n, sum), f| (n + 1, sum.saturating_add(distance(f.misses(self, candidate)))));
         match filters {
             0 => Standing::Fits(self.rank_of(candidate.row)),
-            _ => Standing::Misses { filters, distance, id: candidate.node.id },
+            _ => Standing::Misses { filters, distance, id: candidate.row.id },
         }
     }
 
     /// The whole explanation, with at most so many nodes listed.
     pub(crate) fn explain(&self, nodes_max: usize) -> Explanation {
         let mut standings: Vec<(Standing, u32)> = Vec::new();
-        for slot in self.world.by_id.values() {
-            let Some(row) = self.world.row(*slot) else { continue };
-            if let Some(candidate) = self.candidate(&row) {
-                standings.push((self.standing(&candidate), *slot));
-            }
+        for slot in self.world.numbers() {
+            let row = self.world.row(slot);
+            standings.push((self.standing(&self.candidate(&row)), slot));
         }
         standings.sort_unstable();
         let chosen = match standings.first() {
@@ -126,7 +124,7 @@ impl Ask<'_> {
         let fit = standings.iter().take_while(|(s, _)| matches!(s, Standing::Fits(_))).count();
         let refusal = self.refusal();
         let listed = standings.iter().take(nodes_max);
-        let nodes = listed.filter_map(|(standing, slot)| self.view(*standing, *slot, chosen)).collect();
+        let nodes = listed.map(|(standing, slot)| self.view(*standing, *slot, chosen)).collect();
         let name = |id: NodeId| self.world.node(id).map(|node| node.name.as_str()).unwrap_or_default();
         let text = match &chosen {
             Some(choice) => {
@@ -146,9 +144,9 @@ impl Ask<'_> {
         }
     }
 
-    fn view(&self, standing: Standing, slot: u32, chosen: Option<Choice>) -> Option<NodeView> {
-        let row = self.world.row(slot)?;
-        let candidate = self.candidate(&row)?;
+    fn view(&self, standing: Standing, slot: u32, chosen: Option<Choice>) -> NodeView {
+        let row = self.world.row(slot);
+        let candidate = self.candidate(&row);
         let filters = self.wanted().map(|filter| {
             let told = filter.tell(self, &candidate);
             FilterLine {
@@ -164,15 +162,15 @@ impl Ask<'_> {
             Standing::Fits(rank) => (true, Some(cost::millionths(rank.cost)), self.parts(&candidate, rank)),
             Standing::Misses { .. } => (false, None, Vec::new()),
         };
-        Some(NodeView {
-            id: candidate.node.id,
-            name: candidate.node.name.clone(),
+        NodeView {
+            id: row.id,
+            name: candidate.node().name.clone(),
             fits,
-            chosen: chosen.is_some_and(|choice| choice.node == candidate.node.id),
+            chosen: chosen.is_some_and(|choice| choice.node == row.id),
             filters: filters.collect(),
             score,
             parts,
-        })
+        }
     }
 
     fn parts(&self, candidate: &Candidate<'_>, rank: Rank) -> Vec<Part> {
@@ -201,8 +199,8 @@ impl Ask<'_> {
         let mut seen: Vec<Vec<&'static str>> = Vec::new();
         let mut suggestions = Vec::new();
         for (_, slot) in standings {
-            let Some(row) = self.world.row(*slot) else { continue };
-            let Some(candidate) = self.candidate(&row) else { continue };
+            let row = self.world.row(*slot);
+            let candidate = self.candidate(&row);
             let failed: Vec<&dyn Filter> = self.wanted().filter(|f| !f.passes(self, &candidate)).collect();
             let names: Vec<&'static str> = failed.iter().map(|f| f.name()).collect();
             if seen.iter().any(|earlier| earlier.iter().all(|name| names.contains(name))) {

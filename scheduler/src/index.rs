@@ -1,6 +1,6 @@
 //! The index: nodes that are alike stand together.
 //!
-//! A node's hot facts are one [`Row`] of 64 bytes, a cache line. Rows of nodes of the same [`Shape`] whose
+//! A node's hot facts are one [`Row`] of 72 bytes. Rows of nodes of the same [`Shape`] whose
 //! three prices are in the same bands stand in one [`Cell`], in chunks of [`CHUNK`]. The bands bound the
 //! cost of a whole cell; each chunk keeps its own lowest prices:
 //!
@@ -21,8 +21,23 @@ use orca_api::id::NodeId;
 use crate::cost;
 use crate::model::Resources;
 
-/// Bands of price for each resource: one per octave, the last one open.
-const BANDS: usize = cost::OCTAVES as usize + 1;
+/// Bands of price for each resource: two per octave, the last one open.
+const BANDS: usize = 2 * cost::OCTAVES as usize + 1;
+/// The lowest price of each band, units of 2⁻²⁰.
+const BAND_LOW: [u32; BANDS] = band_low();
+
+const fn band_low() -> [u32; BANDS] {
+    /// √2 in units of 2⁻²⁰.
+    const ROOT: u32 = 1_482_910;
+    let mut low = [0; BANDS];
+    let mut band = 0;
+    while band < BANDS {
+        low[band] = (if band.is_multiple_of(2) { cost::PRICE_ONE } else { ROOT }) << (band / 2);
+        band += 1;
+    }
+    low
+}
+
 /// Cells of a shape.
 const CELLS_PER_SHAPE: usize = BANDS * BANDS * BANDS;
 /// Rows that share one bound. Fewer make bounds tighter and more of them.
@@ -75,17 +90,32 @@ pub(crate) struct Row {
     pub(crate) tasks: u32,
     /// The node.
     pub(crate) id: NodeId,
+    /// Host ports in use, folded: bit n is set if one of them is n modulo 64.
+    pub(crate) ports: u64,
+}
+
+/// The number of a cell in the directory.
+fn entry(shape: usize, [cpu, memory, disk]: [usize; 3]) -> usize {
+    shape * CELLS_PER_SHAPE + (cpu * BANDS + memory) * BANDS + disk
+}
+
+/// The bit of a host port in [`Row::ports`].
+pub(crate) const fn port_bit(port: u16) -> u64 {
+    1 << (port % 64)
 }
 
 impl Row {
     fn bands(&self) -> [usize; 3] {
-        self.price.map(|price| ((price >> 20).max(1).ilog2() as usize).min(BANDS - 1))
+        self.price.map(|price| {
+            let octave = (price >> 20).max(1).ilog2() as usize;
+            let band = (2 * octave).min(BANDS - 1);
+            if band + 1 < BANDS && price >= BAND_LOW[band + 1] { band + 1 } else { band }
+        })
     }
 
     /// The number of its cell in the directory.
     fn entry(&self) -> usize {
-        let [cpu, memory, disk] = self.bands();
-        self.shape as usize * CELLS_PER_SHAPE + (cpu * BANDS + memory) * BANDS + disk
+        entry(self.shape as usize, self.bands())
     }
 
     fn price_sum(&self) -> u32 {
@@ -100,9 +130,11 @@ pub(crate) struct Spot {
     at: u32,
 }
 
-/// What no row of a set is below.
+/// What no row of a set is below, and what none has more of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
+    /// The most that is free.
+    free: Amounts,
     low: [u32; 3],
     low_sum: u32,
     /// The fewest tasks.
@@ -113,13 +145,13 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     const fn of_nothing(shape: u32) -> Self {
-        Self { low: [u32::MAX; 3], low_sum: u32::MAX, tasks: u32::MAX, shape }
+        Self { free: [0; 3], low: [u32::MAX; 3], low_sum: u32::MAX, tasks: u32::MAX, shape }
     }
 
-    /// Of a cell, from the bands of its first row.
-    fn of_bands(row: &Row) -> Self {
-        let low = row.bands().map(|band| cost::PRICE_ONE << band);
-        Self { low, low_sum: low.iter().sum(), tasks: 0, shape: row.shape }
+    /// Of any row with prices in these bands.
+    fn of_bands(shape: u32, bands: [usize; 3]) -> Self {
+        let low = bands.map(|band| BAND_LOW[band]);
+        Self { free: [u64::MAX; 3], low, low_sum: low.iter().sum(), tasks: 0, shape }
     }
 
     fn of_rows(shape: u32, rows: &[Row]) -> Self {
@@ -132,6 +164,9 @@ impl Bounds {
         for (low, price) in self.low.iter_mut().zip(row.price) {
             *low = (*low).min(price);
         }
+        for (most, free) in self.free.iter_mut().zip(row.free) {
+            *most = (*most).max(free);
+        }
         self.low_sum = self.low_sum.min(row.price_sum());
         self.tasks = self.tasks.min(row.tasks);
     }
@@ -139,6 +174,12 @@ impl Bounds {
     /// Whether the bounds may rise when this row goes.
     fn rests_on(&self, row: &Row) -> bool {
         row.price_sum() == self.low_sum || row.price.iter().zip(self.low).any(|(price, low)| *price == low)
+    }
+
+    /// Whether a row could have room for so much.
+    #[inline]
+    pub(crate) fn have_room(&self, need: Amounts) -> bool {
+        (0..3).all(|r| need[r] <= self.free[r])
     }
 
     /// The least that Σ growth × price can be, in units of 2⁻⁴⁰.
@@ -164,10 +205,6 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// Its chunks with their bounds.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (&Bounds, &[Row])> {
         self.chunks.iter().zip(self.rows.chunks(CHUNK))
@@ -203,14 +240,15 @@ impl Cell {
     }
 
     /// Removes a row; the last one takes its place.
-    fn swap_remove(&mut self, at: usize) {
-        self.rows.swap_remove(at);
+    fn swap_remove(&mut self, at: usize) -> Row {
+        let gone = self.rows.swap_remove(at);
         self.chunks.truncate(self.rows.len().div_ceil(CHUNK));
         let changed = at / CHUNK;
         if changed < self.chunks.len() {
             self.measure(changed);
         }
         // the last chunk lost a row: its bounds still hold, and are measured when it next changes
+        gone
     }
 
     fn measure(&mut self, chunk: usize) {
@@ -219,12 +257,51 @@ impl Cell {
     }
 }
 
+/// Which cells of a shape have rows, one bit for each band; so that a small cluster costs little.
+#[derive(Clone, Debug, Default)]
+struct Occupied {
+    cpu: u16,
+    /// By band of CPU.
+    memory: [u16; BANDS],
+    /// By bands of CPU and memory.
+    disk: [[u16; BANDS]; BANDS],
+}
+
+impl Occupied {
+    fn set(&mut self, [cpu, memory, disk]: [usize; 3]) {
+        self.disk[cpu][memory] |= 1 << disk;
+        self.memory[cpu] |= 1 << memory;
+        self.cpu |= 1 << cpu;
+    }
+
+    fn clear(&mut self, [cpu, memory, disk]: [usize; 3]) {
+        self.disk[cpu][memory] &= !(1 << disk);
+        if self.disk[cpu][memory] == 0 {
+            self.memory[cpu] &= !(1 << memory);
+        }
+        if self.memory[cpu] == 0 {
+            self.cpu &= !(1 << cpu);
+        }
+    }
+}
+
+/// The numbers of the set bits, from the lowest.
+fn bits(mut mask: u16) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = mask.trailing_zeros() as usize;
+        mask &= mask.wrapping_sub(1);
+        (bit < 16).then_some(bit)
+    })
+}
+
 /// All rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     shapes: Vec<Shape>,
     /// For each shape and band the number of its cell.
     directory: Vec<u32>,
+    /// For each shape the cells that have rows.
+    occupied: Vec<Occupied>,
     cells: Vec<Cell>,
     rows: usize,
 }
@@ -237,6 +314,7 @@ impl Index {
         }
         self.shapes.push(shape);
         self.directory.resize(self.shapes.len() * CELLS_PER_SHAPE, NONE);
+        self.occupied.push(Occupied::default());
         self.shapes.len() as u32 - 1
     }
 
@@ -250,9 +328,40 @@ impl Index {
         self.rows
     }
 
-    /// All cells, some of them empty, in no order that matters.
-    pub(crate) fn cells(&self) -> &[Cell] {
-        &self.cells
+    /// A cell by its number.
+    pub(crate) fn cell(&self, number: u32) -> &Cell {
+        &self.cells[number as usize]
+    }
+
+    /// Goes through the cells of each shape from the lowest prices up, and leaves out what `beaten` says
+    /// cannot win: a band that is beaten takes all higher ones with it.
+    #[inline]
+    pub(crate) fn search<T>(
+        &self,
+        state: &mut T,
+        beaten: impl Fn(&T, &Bounds) -> bool,
+        mut look: impl FnMut(&mut T, u32, &Cell),
+    ) {
+        for (shape, occupied) in self.occupied.iter().enumerate() {
+            let out = |state: &T, bands| beaten(state, &Bounds::of_bands(shape as u32, bands));
+            for cpu in bits(occupied.cpu) {
+                if out(state, [cpu, 0, 0]) {
+                    break;
+                }
+                for memory in bits(occupied.memory[cpu]) {
+                    if out(state, [cpu, memory, 0]) {
+                        break;
+                    }
+                    for disk in bits(occupied.disk[cpu][memory]) {
+                        if out(state, [cpu, memory, disk]) {
+                            break;
+                        }
+                        let cell = self.directory[entry(shape, [cpu, memory, disk])];
+                        look(state, cell, &self.cells[cell as usize]);
+                    }
+                }
+            }
+        }
     }
 
     /// All rows, in no order that matters.
@@ -270,9 +379,12 @@ impl Index {
         let entry = &mut self.directory[row.entry()];
         if *entry == NONE {
             *entry = self.cells.len() as u32;
-            self.cells.push(Cell { bounds: Bounds::of_bands(&row), rows: Vec::new(), chunks: Vec::new() });
+            self.cells.push(Cell { bounds: Bounds::of_bands(row.shape, row.bands()), rows: Vec::new(), chunks: Vec::new() });
         }
         let cell = &mut self.cells[*entry as usize];
+        if cell.rows.is_empty() {
+            self.occupied[row.shape as usize].set(row.bands());
+        }
         moved(row.slot, Spot { cell: *entry, at: cell.rows.len() as u32 });
         cell.push(row);
         self.rows += 1;
@@ -281,7 +393,10 @@ impl Index {
     /// Takes a row out; the last one of its cell takes its spot.
     pub(crate) fn remove(&mut self, spot: Spot, mut moved: impl FnMut(u32, Spot)) {
         let cell = &mut self.cells[spot.cell as usize];
-        cell.swap_remove(spot.at as usize);
+        let gone = cell.swap_remove(spot.at as usize);
+        if cell.rows.is_empty() {
+            self.occupied[gone.shape as usize].clear(gone.bands());
+        }
         if let Some(row) = cell.rows.get(spot.at as usize) {
             moved(row.slot, spot);
         }

@@ -43,6 +43,10 @@ use ask::Ask;
 pub use world::Summary;
 use world::World;
 
+/// Bytes that filters and scores read of a node: its row, where the row is, and its part of a chunk's bounds.
+pub const HOT_BYTES_PER_NODE: usize =
+    size_of::<index::Row>() + size_of::<Option<index::Spot>>() + size_of::<index::Bounds>().div_ceil(index::CHUNK);
+
 /// Knows the cluster as it was told, and chooses nodes.
 #[derive(Clone, Debug, Default)]
 pub struct Scheduler {

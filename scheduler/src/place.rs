@@ -1,7 +1,7 @@
 //! The third step: the best node for one task, exactly.
 //!
-//! The cell with the lowest bound is read first, which nearly always holds the best node or one almost as
-//! good; then every cell and chunk whose bound is not above the best so far. Of a row the cost is computed
+//! The cells with the lowest prices are read first: they hold the best node, or one almost as good, unless
+//! filters refuse it; then every cell and chunk whose bound is not above the best so far. Of a row the cost is computed
 //! first (three multiplications), and only a row that could win is asked the filters. The choice is the same
 //! as that of a scan over all nodes.
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::ask::{Ask, Candidate, Rank};
 use crate::cost;
 use crate::filter::{self, Filter};
-use crate::index::Cell;
+use crate::index::{Cell, Row};
 use crate::score::{self, Score};
 
 /// Where a task goes.
@@ -75,26 +75,18 @@ impl Ask<'_> {
 
     fn best_by<S: Score>(&self, score: &S) -> Option<Rank> {
         let mut best = None;
-        let cells = self.world.index.cells();
-        // a good first guess spares most of the rest: the cell with the lowest bound
-        let bound = |cell: &Cell| self.least(score.bound(self, &cell.bounds));
-        let occupied = cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty());
-        let first = occupied.min_by_key(|(number, cell)| (bound(cell), *number)).map(|(number, _)| number);
-        if let Some(first) = first {
-            self.search(score, &cells[first], &mut best);
-        }
-        for (number, cell) in cells.iter().enumerate() {
-            if Some(number) != first && !beaten(best.as_ref(), bound(cell)) {
-                self.search(score, cell, &mut best);
-            }
-        }
+        self.world.index.search(
+            &mut best,
+            |best: &Option<Rank>, bounds| beaten(best.as_ref(), self.least(score.bound(self, bounds))),
+            |best, _, cell| self.search(score, cell, best),
+        );
         best
     }
 
     /// Looks for a better node in a cell.
     fn search<S: Score>(&self, score: &S, cell: &Cell, best: &mut Option<Rank>) {
         for (bounds, rows) in cell.chunks() {
-            if beaten(best.as_ref(), self.least(score.bound(self, bounds))) {
+            if !bounds.have_room(self.need) || beaten(best.as_ref(), self.least(score.bound(self, bounds))) {
                 continue;
             }
             for row in rows {
@@ -113,22 +105,55 @@ impl Ask<'_> {
     /// Why no node fits: every node under the first filter that it fails.
     pub(crate) fn refusal(&self) -> Refusal {
         let mut tally = Tally::default();
-        for row in self.world.index.rows() {
-            tally.nodes += 1;
-            let Some(candidate) = self.candidate(row) else { continue };
-            if let Some(number) = self.first_failed(&candidate) {
-                tally.count(self, filter::OF_NODE.len() + number, &candidate);
+        if self.reads_more {
+            for row in self.world.index.rows() {
+                tally.nodes += 1;
+                let candidate = self.candidate(row);
+                if let Some(number) = self.first_failed(&candidate) {
+                    tally.count(filter::OF_NODE.len() + number, self.misses(number, &candidate), row);
+                }
             }
+        } else {
+            self.tally_plain(&mut tally);
         }
         for slot in &self.world.closed {
-            let Some(row) = self.world.row(*slot) else { continue };
-            let Some(candidate) = self.candidate(&row) else { continue };
+            let row = self.world.row(*slot);
+            let candidate = self.candidate(&row);
             tally.nodes += 1;
             if let Some(number) = filter::OF_NODE.iter().position(|f| !f.passes(self, &candidate)) {
-                tally.count(self, number, &candidate);
+                tally.count(number, 1, &row);
             }
         }
         Refusal { nodes: tally.nodes, counts: tally.counts(self) }
+    }
+
+    fn misses(&self, number: usize, candidate: &Candidate<'_>) -> u64 {
+        filter::OF_REQUEST[number].misses(self, candidate).0
+    }
+
+    /// The same counts where the request's filters need nothing but rows: what fails by its class is judged once
+    /// a class, and before that only the row's room is looked at.
+    fn tally_plain(&self, tally: &mut Tally) {
+        let mut by_class: Vec<Option<usize>> = vec![None; self.world.classes.len()];
+        for row in self.world.index.rows() {
+            tally.nodes += 1;
+            if self.class_passes(row.class) {
+                if !self.fits(row) {
+                    let candidate = self.candidate(row);
+                    if let Some(number) = self.first_failed(&candidate) {
+                        tally.count(filter::OF_NODE.len() + number, self.misses(number, &candidate), row);
+                    }
+                }
+                continue;
+            }
+            let class = &mut by_class[row.class as usize];
+            if class.is_none() {
+                *class = self.first_failed(&self.candidate(row));
+            }
+            if let Some(number) = *class {
+                tally.count(filter::OF_NODE.len() + number, 1, row);
+            }
+        }
     }
 
     pub(crate) fn choice(rank: Rank) -> Choice {
@@ -153,8 +178,21 @@ struct Tally {
 #[derive(Clone, Copy)]
 struct Failed {
     nodes: u32,
-    /// What the nearest node misses, its id and slot.
-    nearest: (u64, NodeId, u32),
+    nearest: Nearest,
+}
+
+/// The node that misses least of what a filter wants, the lowest id of equals.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Nearest {
+    misses: u64,
+    id: NodeId,
+    slot: u32,
+}
+
+/// The beginning of an id, in its order.
+fn head(id: NodeId) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = id.raw().bytes();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 impl Tally {
@@ -165,12 +203,15 @@ impl Tally {
         }
     }
 
-    fn count(&mut self, ask: &Ask<'_>, number: usize, candidate: &Candidate<'_>) {
-        let (misses, _) = Self::filter(number).misses(ask, candidate);
-        let nearest = (misses, candidate.row.id, candidate.row.slot);
+    #[inline]
+    fn count(&mut self, number: usize, misses: u64, row: &Row) {
+        let nearest = Nearest { misses, id: row.id, slot: row.slot };
         let failed = self.failed[number].get_or_insert(Failed { nodes: 0, nearest });
         failed.nodes += 1;
-        failed.nearest = failed.nearest.min(nearest);
+        // ids as numbers first: that is one comparison, and nearly always enough
+        if (misses, head(nearest.id)) <= (failed.nearest.misses, head(failed.nearest.id)) {
+            failed.nearest = failed.nearest.min(nearest);
+        }
     }
 
     fn counts(&self, ask: &Ask<'_>) -> Vec<Count> {
@@ -178,13 +219,13 @@ impl Tally {
             .filter_map(|number| {
                 let failed = self.failed[number]?;
                 let filter = Self::filter(number);
-                let row = ask.world.row(failed.nearest.2)?;
-                let candidate = ask.candidate(&row)?;
+                let row = ask.world.row(failed.nearest.slot);
+                let candidate = ask.candidate(&row);
                 Some(Count {
                     filter: filter.name().to_owned(),
                     nodes: failed.nodes,
                     example: filter.tell(ask, &candidate).text,
-                    example_node: failed.nearest.1,
+                    example_node: failed.nearest.id,
                 })
             })
             .collect();

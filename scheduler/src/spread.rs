@@ -19,11 +19,20 @@ pub(crate) struct SpreadState<'a> {
     rule: &'a SpreadOver,
     /// The rule is about single nodes.
     pub(crate) own: bool,
-    counts: Counts<'a>,
+    /// In the order of their names.
+    values: Vec<Value<'a>>,
     /// The group's tasks that are counted, with the one to place.
     total: u64,
     /// Sum of the shares of all values.
     shares: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    name: &'a str,
+    /// Tasks of the group.
+    count: u32,
+    share: u32,
 }
 
 impl<'a> SpreadState<'a> {
@@ -31,39 +40,39 @@ impl<'a> SpreadState<'a> {
     /// filters on attributes.
     pub(crate) fn new(ask: &Ask<'a>, rule: &'a SpreadOver) -> Option<Self> {
         let own = attributes::is_own(&rule.key);
-        let mut spread = Self { rule, own, counts: Counts::new(), total: 1, shares: 0 };
+        let mut spread = Self { rule, own, values: Vec::new(), total: 1, shares: 0 };
         if own {
             spread.total += u64::from(ask.siblings.map_or(0, |siblings| siblings.total));
             spread.shares = ask.world.index.len() as u64;
             return (spread.shares > 0).then_some(spread);
         }
         let world: &'a World = ask.world;
+        let mut counts = Counts::new();
         for (number, class) in world.classes.iter().enumerate() {
             if class.open_nodes > 0 && ask.class_passes(number as u32) {
-                spread.counts.entry(spread.value_of(&class.attributes)).or_default();
+                counts.entry(spread.value_of(&class.attributes)).or_default();
             }
         }
         for (class, tasks) in ask.siblings.iter().flat_map(|siblings| &siblings.in_class) {
-            let value = spread.value_of(&world.classes[*class as usize].attributes);
-            if let Some(count) = spread.counts.get_mut(value) {
+            if let Some(count) = counts.get_mut(spread.value_of(&world.classes[*class as usize].attributes)) {
                 *count += tasks;
                 spread.total += u64::from(*tasks);
             }
         }
-        spread.shares = spread.counts.keys().map(|value| spread.share_of(value)).sum();
+        let share = |name: &str| if rule.shares.is_empty() { 1 } else { rule.shares.get(name).copied().unwrap_or(0) };
+        spread.values = counts.into_iter().map(|(name, count)| Value { name, count, share: share(name) }).collect();
+        spread.shares = spread.values.iter().map(|value| u64::from(value.share)).sum();
         (spread.shares > 0).then_some(spread)
     }
 
     /// The value that attributes have; nodes without the key share the empty one.
-    pub(crate) fn value_of<'b>(&self, attributes: &'b Attributes) -> &'b str {
+    fn value_of<'b>(&self, attributes: &'b Attributes) -> &'b str {
         attributes.get(&self.rule.key).unwrap_or_default()
     }
 
-    fn share_of(&self, value: &str) -> u64 {
-        if self.rule.shares.is_empty() {
-            return 1;
-        }
-        u64::from(self.rule.shares.get(value).copied().unwrap_or(0))
+    /// The number of the value that attributes have; `None` if it does not count.
+    pub(crate) fn number_of(&self, attributes: &Attributes) -> Option<usize> {
+        self.values.binary_search_by_key(&self.value_of(attributes), |value| value.name).ok()
     }
 
     /// How many tasks over its share the value of the attributes would be with one more.
@@ -71,12 +80,15 @@ impl<'a> SpreadState<'a> {
         if self.own {
             return 0;
         }
-        self.over_of_value(self.value_of(attributes))
+        self.over_of_number(self.number_of(attributes))
     }
 
-    /// The same for a value.
-    pub(crate) fn over_of_value(&self, value: &str) -> u64 {
-        self.over(self.counts.get(value).copied().unwrap_or(0), self.share_of(value))
+    /// The same for a value by its number.
+    pub(crate) fn over_of_number(&self, number: Option<usize>) -> u64 {
+        match number {
+            Some(number) => self.over(self.values[number].count, u64::from(self.values[number].share)),
+            None => self.over(0, 0),
+        }
     }
 
     /// How many tasks over its share a value with so many would be with one more.
@@ -86,10 +98,8 @@ impl<'a> SpreadState<'a> {
     }
 
     /// Counts one more task at a value.
-    pub(crate) fn add(&mut self, value: &str) {
-        if let Some(count) = self.counts.get_mut(value) {
-            *count += 1;
-            self.total += 1;
-        }
+    pub(crate) fn add(&mut self, number: usize) {
+        self.values[number].count += 1;
+        self.total += 1;
     }
 }

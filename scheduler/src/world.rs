@@ -13,10 +13,10 @@ use orca_api::units::{Bytes, Cpu};
 
 use crate::attributes::Attributes;
 use crate::cost;
-use crate::index::{Amounts, Index, Row, Shape, Spot, amounts, pieces};
+use crate::index::{Amounts, Index, Row, Shape, Spot, amounts, pieces, port_bit};
 use crate::model::{Group, Held, Load, Node, Resources};
 
-/// Looked up only, never iterated: ids are random bits, so mixing them lightly is enough.
+/// Looked up only, never iterated: the order of its entries means nothing.
 pub(crate) type IdMap<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
 
 /// Folds a key's bytes with a multiplication (the hash of `FxHasher`).
@@ -52,9 +52,7 @@ impl Hasher for IdHasher {
 /// One node's facts.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
-    pub(crate) id: NodeId,
-    /// `None` while placements are held on a node that is not known.
-    pub(crate) node: Option<Node>,
+    pub(crate) node: Box<Node>,
     pub(crate) class: u32,
     pub(crate) shape: u32,
     /// What tasks can have: capacity without reserve.
@@ -71,28 +69,34 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    fn new(id: NodeId) -> Self {
-        Self {
-            id,
-            node: None,
-            class: 0,
-            shape: 0,
+    fn new(node: Node, class: u32, shape: u32) -> Self {
+        let mut slot = Self {
+            node: Box::new(node),
+            class,
+            shape,
             allocatable: [0; 3],
             used: [0; 3],
             busy: Busy::default(),
             held: Vec::new(),
             ports: Vec::new(),
             spot: None,
-        }
+        };
+        slot.measure();
+        slot
+    }
+
+    /// Takes over what the node says of itself.
+    fn measure(&mut self) {
+        self.allocatable = amounts(self.node.allocatable());
+        self.busy.measure(&self.node);
     }
 
     /// Whether new tasks may come.
     fn takes_work(&self) -> bool {
-        self.node.as_ref().is_some_and(|node| {
-            node.state == NodeState::Ready
-                && node.availability == Availability::Active
-                && !node.conditions.iter().any(|condition| condition.blocks_work())
-        })
+        let node = &self.node;
+        node.state == NodeState::Ready
+            && node.availability == Availability::Active
+            && !node.conditions.iter().any(|condition| condition.blocks_work())
     }
 }
 
@@ -159,8 +163,9 @@ pub(crate) struct Class {
 /// Nodes, held placements, groups, index.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
-    pub(crate) by_id: BTreeMap<NodeId, u32>,
-    pub(crate) slots: Vec<Slot>,
+    by_id: IdMap<NodeId, u32>,
+    /// Those of removed nodes are vacant until another node takes them.
+    slots: Vec<Slot>,
     vacant: Vec<u32>,
     class_numbers: BTreeMap<Attributes, u32>,
     pub(crate) classes: Vec<Class>,
@@ -168,32 +173,43 @@ pub(crate) struct World {
     /// Nodes that take no work.
     pub(crate) closed: BTreeSet<u32>,
     pub(crate) held: IdMap<PlacementId, Held>,
-    pub(crate) groups: BTreeMap<Group, Siblings>,
+    /// What is held on nodes that are not known; it counts for nothing until they are.
+    homeless: BTreeMap<NodeId, BTreeSet<PlacementId>>,
+    pub(crate) groups: IdMap<Group, Siblings>,
 }
 
 impl World {
+    #[inline]
     pub(crate) fn slot(&self, number: u32) -> &Slot {
         &self.slots[number as usize]
     }
 
+    pub(crate) fn number(&self, id: NodeId) -> Option<u32> {
+        self.by_id.get(&id).copied()
+    }
+
     pub(crate) fn node(&self, id: NodeId) -> Option<&Node> {
-        self.by_id.get(&id).and_then(|slot| self.slot(*slot).node.as_ref())
+        self.number(id).map(|number| &*self.slot(number).node)
+    }
+
+    /// The numbers of all known nodes, in no order that matters.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.index.rows().map(|row| row.slot).chain(self.closed.iter().copied())
     }
 
     pub(crate) fn reserved(&self, id: NodeId) -> Option<Resources> {
-        let slot = self.slot(*self.by_id.get(&id)?);
-        slot.node.as_ref()?;
-        let [cpu, memory, disk] = slot.used;
+        let [cpu, memory, disk] = self.slot(self.number(id)?).used;
         Some(Resources { cpu: Cpu::from_millis(cpu), memory: Bytes::new(memory), disk: Bytes::new(disk) })
     }
 
     pub(crate) fn summary(&self) -> Vec<Summary> {
-        let known = self.by_id.iter().filter_map(|(id, number)| Some((*id, self.slot(*number).spot, self.row(*number)?)));
-        known
-            .map(|(node, spot, row)| {
-                let listed = spot.map(|spot| self.index.row(spot));
+        let mut summary: Vec<Summary> = self
+            .numbers()
+            .map(|number| {
+                let row = self.row(number);
+                let listed = self.slot(number).spot.map(|spot| self.index.row(spot));
                 Summary {
-                    node,
+                    node: row.id,
                     free: row.free,
                     price: row.price,
                     tasks: row.tasks,
@@ -201,93 +217,99 @@ impl World {
                     as_listed: listed.is_none_or(|listed| *listed == row),
                 }
             })
-            .collect()
+            .collect();
+        summary.sort_unstable_by_key(|summary| summary.node);
+        summary
     }
 
-    fn slot_of(&mut self, id: NodeId) -> u32 {
-        if let Some(number) = self.by_id.get(&id) {
-            return *number;
+    fn class(&mut self, attributes: Attributes) -> u32 {
+        if let Some(class) = self.class_numbers.get(&attributes) {
+            return *class;
         }
-        let number = self.vacant.pop().unwrap_or(self.slots.len() as u32);
-        if number as usize == self.slots.len() {
-            self.slots.push(Slot::new(id));
-        } else {
-            self.slots[number as usize] = Slot::new(id);
-        }
-        self.by_id.insert(id, number);
-        number
+        let class = self.classes.len() as u32;
+        self.class_numbers.insert(attributes.clone(), class);
+        self.classes.push(Class { attributes, open_nodes: 0 });
+        class
     }
 
     pub(crate) fn set_node(&mut self, node: Node) {
-        let number = self.slot_of(node.id);
-        let attributes = Attributes::of(&node);
-        let class = match self.class_numbers.get(&attributes) {
-            Some(class) => *class,
-            None => {
-                let class = self.classes.len() as u32;
-                self.class_numbers.insert(attributes.clone(), class);
-                self.classes.push(Class { attributes, open_nodes: 0 });
-                class
-            }
-        };
+        let class = self.class(Attributes::of(&node));
         let shape = self.index.shape(Shape::of(amounts(node.allocatable())));
-        let old_class = self.slot(number).class;
-        let known = self.slot(number).node.is_some();
-        self.unlist(number);
-        if !known || old_class != class {
-            self.move_groups(number, known.then_some(old_class), Some(class));
+        let id = node.id;
+        if let Some(number) = self.number(id) {
+            self.unlist(number);
+            self.move_groups(number, class);
+            let slot = &mut self.slots[number as usize];
+            (*slot.node, slot.class, slot.shape) = (node, class, shape);
+            slot.measure();
+            self.list(number);
+            return;
         }
-        let slot = &mut self.slots[number as usize];
-        slot.allocatable = amounts(node.allocatable());
-        slot.busy.measure(&node);
-        slot.node = Some(node);
-        slot.class = class;
-        slot.shape = shape;
+        let slot = Slot::new(node, class, shape);
+        let number = self.vacant.pop().unwrap_or(self.slots.len() as u32);
+        if number as usize == self.slots.len() {
+            self.slots.push(slot);
+        } else {
+            self.slots[number as usize] = slot;
+        }
+        self.by_id.insert(id, number);
         self.list(number);
+        for placement in self.homeless.remove(&id).unwrap_or_default() {
+            if let Some(held) = self.held.get(&placement).cloned() {
+                self.occupy(number, placement, held.resources, &held.ports, held.group.as_ref());
+            }
+        }
     }
 
     pub(crate) fn set_load(&mut self, id: NodeId, load: Load) {
-        if let Some(number) = self.by_id.get(&id).copied() {
+        if let Some(number) = self.number(id) {
             let slot = &mut self.slots[number as usize];
-            if let Some(node) = &mut slot.node {
-                node.load = load;
-                slot.busy.measure(node);
-                self.refresh(number);
-            }
+            slot.node.load = load;
+            slot.busy.measure(&slot.node);
+            self.refresh(number);
         }
     }
 
     pub(crate) fn remove_node(&mut self, id: NodeId) {
-        let Some(number) = self.by_id.get(&id).copied() else { return };
+        let Some(number) = self.by_id.remove(&id) else { return };
+        let placements = self.slot(number).held.clone();
+        for placement in &placements {
+            if let Some(held) = self.held.get(placement).cloned() {
+                self.vacate(number, *placement, held.resources, held.group.as_ref());
+            }
+        }
+        if !placements.is_empty() {
+            self.homeless.insert(id, placements.into_iter().collect());
+        }
         self.unlist(number);
-        if self.slot(number).node.is_some() {
-            let class = self.slot(number).class;
-            self.move_groups(number, Some(class), None);
-        }
-        self.slots[number as usize].node = None;
-        self.forget_if_empty(number);
-    }
-
-    fn forget_if_empty(&mut self, number: u32) {
-        let slot = self.slot(number);
-        if slot.node.is_none() && slot.held.is_empty() {
-            self.by_id.remove(&slot.id.clone());
-            self.vacant.push(number);
-        }
+        self.vacant.push(number);
     }
 
     pub(crate) fn hold(&mut self, held: Held) {
         self.release(held.placement);
-        let number = self.slot_of(held.node);
-        self.occupy(number, held.placement, held.resources, &held.ports, held.group.as_ref());
+        match self.number(held.node) {
+            Some(number) => self.occupy(number, held.placement, held.resources, &held.ports, held.group.as_ref()),
+            None => {
+                self.homeless.entry(held.node).or_default().insert(held.placement);
+            }
+        }
         self.held.insert(held.placement, held);
     }
 
     pub(crate) fn release(&mut self, placement: PlacementId) -> Option<Held> {
         let held = self.held.remove(&placement)?;
-        let number = *self.by_id.get(&held.node)?;
-        self.vacate(number, placement, held.resources, held.group.as_ref());
-        self.forget_if_empty(number);
+        match self.number(held.node) {
+            Some(number) => self.vacate(number, placement, held.resources, held.group.as_ref()),
+            None => {
+                let others = self.homeless.get_mut(&held.node).map(|placements| {
+                    placements.remove(&placement);
+                    !placements.is_empty()
+                });
+                if others == Some(false) {
+                    self.homeless.remove(&held.node);
+                }
+            }
+        }
         Some(held)
     }
 
@@ -315,9 +337,7 @@ impl World {
             };
             siblings.total += 1;
             *siblings.on_node.entry(number).or_default() += 1;
-            if slot.node.is_some() {
-                *siblings.in_class.entry(slot.class).or_default() += 1;
-            }
+            *siblings.in_class.entry(slot.class).or_default() += 1;
         }
         self.refresh(number);
     }
@@ -343,9 +363,7 @@ impl World {
         if let Some((group, siblings)) = group.and_then(|group| Some((group, self.groups.get_mut(group)?))) {
             siblings.total -= 1;
             lower(siblings.on_node.get_mut(&number)).then(|| siblings.on_node.remove(&number));
-            if slot.node.is_some() {
-                lower(siblings.in_class.get_mut(&slot.class)).then(|| siblings.in_class.remove(&slot.class));
-            }
+            lower(siblings.in_class.get_mut(&slot.class)).then(|| siblings.in_class.remove(&slot.class));
             if siblings.total == 0 {
                 self.groups.remove(group);
             }
@@ -354,31 +372,32 @@ impl World {
     }
 
     /// Counts the groups' tasks on a node under another class.
-    fn move_groups(&mut self, number: u32, from: Option<u32>, to: Option<u32>) {
-        for placement in &self.slots[number as usize].held {
+    fn move_groups(&mut self, number: u32, to: u32) {
+        let slot = &self.slots[number as usize];
+        if slot.class == to {
+            return;
+        }
+        for placement in &slot.held {
             let group = self.held.get(placement).and_then(|held| held.group.as_ref());
             let Some(siblings) = group.and_then(|group| self.groups.get_mut(group)) else { continue };
-            if let Some(from) = from {
-                lower(siblings.in_class.get_mut(&from)).then(|| siblings.in_class.remove(&from));
-            }
-            if let Some(to) = to {
-                *siblings.in_class.entry(to).or_default() += 1;
-            }
+            lower(siblings.in_class.get_mut(&slot.class)).then(|| siblings.in_class.remove(&slot.class));
+            *siblings.in_class.entry(to).or_default() += 1;
         }
     }
 
     /// A node's row as its facts say.
-    pub(crate) fn row(&self, number: u32) -> Option<Row> {
+    pub(crate) fn row(&self, number: u32) -> Row {
         let slot = self.slot(number);
-        slot.node.is_some().then(|| Row {
+        Row {
             free: std::array::from_fn(|r| slot.allocatable[r].saturating_sub(slot.used[r])),
             price: slot.busy.prices(self.index.shapes()[slot.shape as usize]),
             slot: number,
             class: slot.class,
             shape: slot.shape,
             tasks: slot.held.len() as u32,
-            id: slot.id,
-        })
+            id: slot.node.id,
+            ports: slot.ports.iter().filter_map(|(_, port)| port.host).fold(0, |mask, port| mask | port_bit(port)),
+        }
     }
 
     /// Puts the node's row into the index, if it takes work.
@@ -387,11 +406,10 @@ impl World {
             self.closed.insert(number);
             return;
         }
-        if let Some(row) = self.row(number) {
-            self.classes[row.class as usize].open_nodes += 1;
-            let slots = &mut self.slots;
-            self.index.insert(row, |slot, spot| slots[slot as usize].spot = Some(spot));
-        }
+        let row = self.row(number);
+        self.classes[row.class as usize].open_nodes += 1;
+        let slots = &mut self.slots;
+        self.index.insert(row, |slot, spot| slots[slot as usize].spot = Some(spot));
     }
 
     /// Takes the node's row out of the index, if it is there.
@@ -406,7 +424,8 @@ impl World {
 
     /// Rewrites the node's row, if it has one.
     fn refresh(&mut self, number: u32) {
-        if let (Some(spot), Some(row)) = (self.slot(number).spot, self.row(number)) {
+        if let Some(spot) = self.slot(number).spot {
+            let row = self.row(number);
             let slots = &mut self.slots;
             self.index.rewrite(spot, row, |slot, spot| slots[slot as usize].spot = Some(spot));
         }

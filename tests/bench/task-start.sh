@@ -55,7 +55,7 @@ for ((i = 0; i < pairs; i++)); do
   # Neither is to carry the other's containers along.
   docker rm -f "orca-bench-$$-$i" >/dev/null 2>&1
   task "bench-$i" '.history[-1] | "\(.own_ms // "")"' >>"$orca_dir/own.ms"
-  ctl task remove --force --yes "bench-$i" >/dev/null 2>&1
+  ctl task remove --force "bench-$i" >/dev/null 2>&1
 done
 
 # rank FILE PERCENT

@@ -60,8 +60,8 @@ check 'stop' ctl task stop web
 check_is 'it is completed, because a person asked' 'completed stopped_by_user' "$(task web '"\(.phase) \(.reason)"')"
 check 'restart starts a stopped task' ctl task restart web
 check_wait 'it runs again' 20 'phase_is web running'
-check_exit 'a running task is not removed by accident' 1 ctl task remove --yes web
-check 'remove --force' ctl task remove --force --yes web
+check_exit 'a running task is not removed by accident' 1 ctl task remove web
+check 'remove --force' ctl task remove --force web
 check_exit 'then there is no such task' 4 ctl task inspect web
 check_is 'and no container of it' '' "$(docker ps -aq --filter label=orca.task="$(jq -r '.[0].id' <<<"$list")")"
 
@@ -119,7 +119,7 @@ ctl task start -d --name command --restart never busybox:local /no/such/program 
 check_wait 'a command that does not exist' 20 '[ "$(task command .reason)" = start_error ]'
 ctl task start -d --name hungry --restart never --memory 16m busybox:local sh -c 'x=a; while :; do x=$x$x; done' >/dev/null 2>&1
 check_wait 'a task over its memory limit' 60 '[ "$(task hungry .reason)" = oom_limit ]'
-ctl task remove --force --yes nowhere taken big command hungry filed spec >/dev/null 2>&1
+ctl task remove --force nowhere taken big command hungry filed spec >/dev/null 2>&1
 
 # ------------------------------------------------------------------------------------------- crashes of orcad
 check 'a task that stays' ctl task start --name stays busybox:local sleep 100000
@@ -167,6 +167,6 @@ check_exit 'a wrong configuration is refused' 78 "$ORCA_BIN_DIR/orcad" config ch
 # ------------------------------------------------------------------------------------------- nothing else was touched
 check_is 'the foreign container was never touched' "$foreign_before" \
   "$(docker inspect -f '{{.Id}} {{.State.StartedAt}} {{.State.Pid}}' "$foreign")"
-ctl task remove --force --yes stays ends free >/dev/null 2>&1
+ctl task remove --force stays ends free >/dev/null 2>&1
 check_wait 'nothing is left behind' 20 '[ -z "$(docker ps -aq --filter label=orca.cluster=$(api /v1/status | jq -r .cluster))" ]'
 finish

@@ -87,5 +87,5 @@ check_exit 'pull=always asks it even so' 1 ctl task start --name always --pull a
 registry "$open" open
 check_wait 'and is tried again by itself until it is back' 120 'phase_is away running'
 
-ctl task remove --force --yes pulled missing denied again away always >/dev/null 2>&1
+ctl task remove --force pulled missing denied again away always >/dev/null 2>&1
 finish

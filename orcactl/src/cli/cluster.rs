@@ -50,9 +50,9 @@ pub struct EventsArgs {
     /// Go on as things happen
     #[arg(short, long)]
     pub follow: bool,
-    /// Only what came after this revision
-    #[arg(long, value_name = "REVISION")]
-    pub since: Option<u64>,
+    /// Only what came after this revision, or after one event of it
+    #[arg(long, value_name = "REVISION[.INDEX]")]
+    pub since: Option<String>,
     /// At most this many, the newest
     #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 50)]
     pub limit: u32,

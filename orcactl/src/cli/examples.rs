@@ -10,12 +10,10 @@ Examples:
 ";
 
 /// After the help of `orcactl`.
-pub const EXIT_CODES: &str = "
-
+pub const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 failed, 3 not running, 4 no such object, 64 usage,
 69 cannot reach orcad, 77 not allowed, 124 time is up, 130 interrupted;
-exec exits as its command does.
-";
+exec exits as its command does.";
 
 /// `orcactl task`
 pub const TASK: &str = "\

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use orca_api::units::Span;
 
 pub mod cluster;
@@ -23,7 +23,7 @@ const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usag
 /// The whole command.
 #[derive(Debug, Parser)]
 #[command(name = "orcactl", version, about = "Run containers on one machine or on many", term_width = 80)]
-#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(subcommand_required = true, disable_help_flag = true)]
 pub struct Cli {
     /// What holds for every command.
     #[command(flatten)]
@@ -140,7 +140,10 @@ pub fn command() -> clap::Command {
     fn with_template(command: clap::Command) -> clap::Command {
         command.help_template(TEMPLATE).disable_help_subcommand(true).mut_subcommands(with_template)
     }
-    with_template(Cli::command().before_help(examples::ROOT).after_help(examples::EXIT_CODES))
+    // One help for -h and --help: short lines, all of it on a screen or two.
+    let help =
+        Arg::new("help").short('h').long("help").help("Print help").action(ArgAction::HelpShort).global(true);
+    with_template(Cli::command().arg(help).before_help(examples::ROOT).after_help(examples::EXIT_CODES))
 }
 
 /// Reads arguments.
@@ -177,7 +180,8 @@ mod tests {
             assert!(examples.len() >= 2, "{path} has {} examples", examples.len());
             for example in examples {
                 let words = example.split_whitespace().skip_while(|word| *word != "orcactl");
-                let words: Vec<OsString> = words.take_while(|w| !["|", ">", "#"].contains(w)).map(OsString::from).collect();
+                let words: Vec<OsString> =
+                    words.take_while(|w| !["|", ">", "#"].contains(w)).map(OsString::from).collect();
                 if let Err(error) = parse(words) {
                     panic!("{path}: `{example}`: {error}");
                 }

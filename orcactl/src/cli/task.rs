@@ -74,7 +74,7 @@ pub struct StartArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
     /// The image, and what to run in it instead of its own command
-    #[arg(value_name = "IMAGE [COMMAND]", trailing_var_arg = true, required_unless_present = "file")]
+    #[arg(value_names = ["IMAGE", "COMMAND"], num_args = 0.., trailing_var_arg = true)]
     pub image_and_command: Vec<String>,
 }
 
@@ -115,6 +115,9 @@ pub struct RemoveArgs {
     /// Stop a task that runs, then remove it
     #[arg(short, long)]
     pub force: bool,
+    /// Return at once, without waiting until the tasks are gone
+    #[arg(short, long)]
+    pub detach: bool,
     /// Answer yes to the question whether a task that runs is to be stopped
     #[arg(short, long)]
     pub yes: bool,
@@ -226,7 +229,7 @@ pub struct ExecArgs {
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
     /// The task's name and the command
-    #[arg(value_name = "NAME COMMAND", trailing_var_arg = true, required = true, num_args = 1.., add = ArgValueCompleter::new(completion::tasks))]
+    #[arg(value_names = ["NAME", "COMMAND"], trailing_var_arg = true, required = true, num_args = 1.., add = ArgValueCompleter::new(completion::tasks))]
     pub name_and_command: Vec<String>,
 }
 

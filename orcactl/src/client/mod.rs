@@ -75,7 +75,9 @@ impl IdSource for OsIds {
         let mut bytes = [0; 10];
         if getrandom::fill(&mut bytes).is_err() {
             // Before the kernel's generator is ready: time and process are unlikely enough for a retry's key.
-            let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_nanos());
+            let nanos = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |t| t.as_nanos());
             bytes[..6].copy_from_slice(&nanos.to_be_bytes()[10..]);
             bytes[6..].copy_from_slice(&std::process::id().to_be_bytes());
         }
@@ -86,7 +88,11 @@ impl IdSource for OsIds {
 impl Client {
     /// For the socket of the settings; nothing is connected yet.
     pub fn new(settings: &Settings) -> Self {
-        Self { http: HttpClient::unix(), socket: settings.socket.clone(), answer_timeout: settings.answer_timeout }
+        Self {
+            http: HttpClient::unix(),
+            socket: settings.socket.clone(),
+            answer_timeout: settings.answer_timeout,
+        }
     }
 
     /// The socket.
@@ -140,8 +146,9 @@ impl<'c> Call<'c> {
     /// # Errors
     /// Where it cannot be written as JSON.
     pub fn body(mut self, body: &impl Serialize) -> Result<Self, Failure> {
-        self.body = serde_json::to_vec(body)
-            .map_err(|error| Failure::new("the request cannot be written as JSON").because(error.to_string()))?;
+        self.body = serde_json::to_vec(body).map_err(|error| {
+            Failure::new("the request cannot be written as JSON").because(error.to_string())
+        })?;
         self.headers.push(("content-type", "application/json".to_owned()));
         Ok(self)
     }
@@ -266,7 +273,8 @@ async fn refused(response: Response<Incoming>, deadline: Span) -> Failure {
         Ok(problem) => Failure::from(problem),
         Err(_) => {
             let text = String::from_utf8_lossy(&body);
-            let mut failure = Failure::new(format!("orcad answered {status}")).because(text.trim().chars().take(400).collect::<String>());
+            let mut failure = Failure::new(format!("orcad answered {status}"))
+                .because(text.trim().chars().take(400).collect::<String>());
             failure.code = (status == StatusCode::NOT_FOUND).then_some(Code::NoSuchRoute);
             failure.hint("orcactl version shows whether orcactl and orcad differ")
         }

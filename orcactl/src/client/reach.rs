@@ -27,8 +27,12 @@ pub fn failure(socket: &Path, error: &legacy::Error) -> Failure {
             .hint("journalctl -u orcad -e shows its last words");
     }
     let because = match cause(error) {
-        Some(cause) if cause.kind() == io::ErrorKind::NotFound => "there is no such socket: orcad does not run".to_owned(),
-        Some(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => "nobody listens there: orcad does not run".to_owned(),
+        Some(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            "there is no such socket: orcad does not run".to_owned()
+        }
+        Some(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
+            "nobody listens there: orcad does not run".to_owned()
+        }
         Some(cause) => cause.to_string(),
         None => error.to_string(),
     };
@@ -51,7 +55,9 @@ pub fn not_allowed(socket: &Path) -> Failure {
 pub fn no_answer(socket: &Path, timeout: Span) -> Failure {
     Failure::new(format!("orcad does not answer at {}", socket.display()))
         .exit(exit::UNREACHABLE)
-        .because(format!("no answer came within {timeout}; systemd may hold the socket of a daemon that does not start"))
+        .because(format!(
+            "no answer came within {timeout}; systemd may hold the socket of a daemon that does not start"
+        ))
         .hint("systemctl status orcad, and journalctl -u orcad -e")
         .hint("--answer-timeout 60s waits longer")
 }

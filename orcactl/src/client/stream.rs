@@ -137,7 +137,8 @@ mod tests {
         for line in ["id: 7.0", "event:task.state", ": heartbeat", "data: {", "data: }"] {
             event.field(line);
         }
-        let wanted = Event { id: Some("7.0".into()), kind: Some("task.state".into()), data: Some("{\n}".into()) };
+        let wanted =
+            Event { id: Some("7.0".into()), kind: Some("task.state".into()), data: Some("{\n}".into()) };
         assert_eq!(event, wanted);
     }
 }

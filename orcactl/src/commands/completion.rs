@@ -7,8 +7,8 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Zsh};
 use clap_complete::engine::CompletionCandidate;
+use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Zsh};
 use orca_api::control::{List, NodeView, TaskView};
 use orca_api::error::exit;
 use orca_api::route::Route;
@@ -16,8 +16,8 @@ use orca_api::units::Span;
 use serde::de::DeserializeOwned;
 
 use super::Outcome;
-use crate::cli::{self, SOCKET_DEFAULT};
 use crate::cli::cluster::Shell;
+use crate::cli::{self, SOCKET_DEFAULT};
 use crate::client::Client;
 use crate::output::error::Failure;
 use crate::output::printer::Printer;
@@ -61,7 +61,10 @@ pub fn tasks(current: &OsStr) -> Vec<CompletionCandidate> {
 /// Names of nodes.
 pub fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
     let list: Option<List<NodeView>> = ask(Route::NodeList);
-    let items = list.into_iter().flat_map(|list| list.items).map(|node| (node.name.to_string(), node.state.to_string()));
+    let items = list
+        .into_iter()
+        .flat_map(|list| list.items)
+        .map(|node| (node.name.to_string(), node.state.to_string()));
     candidates(current, items)
 }
 
@@ -74,8 +77,11 @@ fn candidates(current: &OsStr, items: impl Iterator<Item = (String, String)>) ->
 }
 
 fn ask<T: DeserializeOwned>(route: Route) -> Option<T> {
-    let socket = std::env::var_os("ORCA_SOCKET").filter(|path| !path.is_empty()).unwrap_or_else(|| SOCKET_DEFAULT.into());
-    let settings = Settings { socket: socket.into(), answer_timeout: Span::from_ms(PATIENCE.as_millis() as u64) };
+    let socket = std::env::var_os("ORCA_SOCKET")
+        .filter(|path| !path.is_empty())
+        .unwrap_or_else(|| SOCKET_DEFAULT.into());
+    let settings =
+        Settings { socket: socket.into(), answer_timeout: Span::from_ms(PATIENCE.as_millis() as u64) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     runtime.block_on(async {
         let client = Client::new(&settings);

@@ -2,6 +2,7 @@
 //!
 //! The stream resumes after a broken connection where it was, by the revision of the last event seen.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use orca_api::control::{EventView, List};
@@ -27,7 +28,7 @@ pub async fn run(client: &Client, printer: Printer, args: &EventsArgs) -> Outcom
     if args.follow {
         return follow(client, &printer, args).await;
     }
-    let call = client.call(Route::Events).query("limit", args.limit).query_some("since", args.since);
+    let call = client.call(Route::Events).query("limit", args.limit).query_some("since", args.since.as_ref());
     let answer = call.query_some("task", args.task.as_ref()).answer::<List<EventView>>().await?;
     if printer.format() == Format::Json {
         printer.json(&answer.body.items)?;
@@ -57,7 +58,8 @@ async fn follow(client: &Client, printer: &Printer, args: &EventsArgs) -> Outcom
         }
         tries += 1;
         if tries > AGAIN_MAX {
-            return Err(failure.unwrap_or_else(|| Failure::new("the connection to orcad broke").exit(exit::UNREACHABLE)));
+            return Err(failure
+                .unwrap_or_else(|| Failure::new("the connection to orcad broke").exit(exit::UNREACHABLE)));
         }
         tokio::time::sleep(AGAIN_AFTER).await;
     }
@@ -75,7 +77,7 @@ async fn stream(
     let call = call.query_some("task", args.task.as_ref());
     let call = match &*last {
         Some(id) => call.header("last-event-id", id),
-        None => call.query("limit", args.limit).query_some("since", args.since),
+        None => call.query("limit", args.limit).query_some("since", args.since.as_ref()),
     };
     let mut lines = match call.stream().await {
         Err(failure) if failure.code == Some(Code::Gone) && last.is_some() => {
@@ -111,26 +113,35 @@ fn show(printer: &Printer, event: &EventView) -> Result<(), Failure> {
         (Some(name), None) | (None, Some(name)) => name.to_string(),
         (None, None) => String::new(),
     };
-    let mut text = format!("{DIM}{} {:>6}{DIM:#}  {:<14} ", words::local(event.at), event.revision, words::plain(&event.kind));
+    let mut text = format!(
+        "{DIM}{} {:>6}{DIM:#}  {:<14} ",
+        words::local(event.at),
+        event.revision,
+        words::plain(&event.kind)
+    );
     if !about.is_empty() {
         text.push_str(&about);
         text.push(' ');
     }
     if let Some(state) = &event.state {
-        let style = if ["failed", "rejected", "lost", "down"].contains(&state.as_str()) { BAD } else { anstyle::Style::new() };
-        text.push_str(&format!("{style}{}{style:#} ", words::plain(state)));
+        let style = if ["failed", "rejected", "lost", "down"].contains(&state.as_str()) {
+            BAD
+        } else {
+            anstyle::Style::new()
+        };
+        let _ = write!(text, "{style}{}{style:#} ", words::plain(state));
     }
     if let Some(reason) = event.reason {
-        text.push_str(&format!("({reason}) "));
+        let _ = write!(text, "({reason}) ");
     }
     text.push_str(&words::plain(&event.message));
     if let Some(by) = &event.by {
-        text.push_str(&format!(" {DIM}by {}{DIM:#}", words::plain(by)));
+        let _ = write!(text, " {DIM}by {}{DIM:#}", words::plain(by));
     }
     if printer.format() == Format::Wide
         && let Some(request) = &event.request_id
     {
-        text.push_str(&format!(" {DIM}request {}{DIM:#}", words::plain(request)));
+        let _ = write!(text, " {DIM}request {}{DIM:#}", words::plain(request));
     }
     printer.line(text.trim_end())
 }

@@ -41,12 +41,18 @@ async fn dispatch(cli: Cli) -> Outcome {
     match cli.command {
         Command::Task(command) => task(&client, command).await,
         Command::Node(NodeCommand::List(args)) => node::list::run(&client, printer(args.output)).await,
-        Command::Node(NodeCommand::Inspect(args)) => node::inspect::run(&client, printer(args.output), &args.nodes).await,
-        Command::Node(NodeCommand::Pause(args)) => node::availability::pause(&client, printer(args.output), &args.nodes).await,
+        Command::Node(NodeCommand::Inspect(args)) => {
+            node::inspect::run(&client, printer(args.output), &args.nodes).await
+        }
+        Command::Node(NodeCommand::Pause(args)) => {
+            node::availability::pause(&client, printer(args.output), &args.nodes).await
+        }
         Command::Node(NodeCommand::Activate(args)) => {
             node::availability::activate(&client, printer(args.output), &args.nodes).await
         }
-        Command::Manager(RoleCommand::Start(args)) => role::start::manager(&client, printer(args.output)).await,
+        Command::Manager(RoleCommand::Start(args)) => {
+            role::start::manager(&client, printer(args.output)).await
+        }
         Command::Worker(RoleCommand::Start(args)) => role::start::worker(&client, printer(args.output)).await,
         Command::Status(args) => status::run(&client, printer(args.output)).await,
         Command::Top(args) => top::run(&client, printer(args.output), &args).await,

@@ -41,13 +41,22 @@ fn show(printer: &Printer, status: &Status, now: Time, items: usize) -> Result<(
     let roles = status.roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let row = |head: &str, text: String| printer.line(format!("{BOLD}{head:<8}{BOLD:#}{text}"));
     row("cluster", format!("{}  {health}", status.cluster))?;
-    row("here", format!("{} ({roles}), orcad {}, up {}", status.node_name, status.version, words::age(status.started_at, now)))?;
+    row(
+        "here",
+        format!(
+            "{} ({roles}), orcad {}, up {}",
+            status.node_name,
+            status.version,
+            words::age(status.started_at, now)
+        ),
+    )?;
     row("nodes", counts(&status.nodes))?;
     row("tasks", counts(&status.tasks))?;
     row("cpu", cpu(&status.node_list))?;
     row("memory", memory(&status.node_list))?;
     for item in status.attention.iter().take(items) {
-        let hint = if item.hint.is_empty() { String::new() } else { format!("  ->  {}", words::plain(&item.hint)) };
+        let hint =
+            if item.hint.is_empty() { String::new() } else { format!("  ->  {}", words::plain(&item.hint)) };
         printer.line(format!("{WARN}!{WARN:#} {}{hint}", words::plain(&item.text)))?;
     }
     let more = status.attention.len().saturating_sub(items);
@@ -58,12 +67,15 @@ fn show(printer: &Printer, status: &Status, now: Time, items: usize) -> Result<(
 }
 
 fn counts<K: ToString>(by: &BTreeMap<K, u32>) -> String {
-    let texts: Vec<String> = by.iter().filter(|(_, n)| **n > 0).map(|(word, n)| format!("{n} {}", word.to_string())).collect();
+    let texts: Vec<String> =
+        by.iter().filter(|(_, n)| **n > 0).map(|(word, n)| format!("{n} {}", word.to_string())).collect();
     if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
 }
 
 fn cpu(nodes: &[NodeView]) -> String {
-    let sum = |of: &dyn Fn(&NodeView) -> Cpu| nodes.iter().fold(Cpu::ZERO, |sum, node| sum.saturating_add(of(node)));
+    let sum = |of: &dyn Fn(&NodeView) -> Cpu| {
+        nodes.iter().fold(Cpu::ZERO, |sum, node| sum.saturating_add(of(node)))
+    };
     let used = if nodes.iter().any(|node| node.cpu.used.is_some()) {
         format!("{} used, ", words::cpu(sum(&|node| node.cpu.used.unwrap_or_default()).cpus()))
     } else {
@@ -73,7 +85,9 @@ fn cpu(nodes: &[NodeView]) -> String {
 }
 
 fn memory(nodes: &[NodeView]) -> String {
-    let sum = |of: &dyn Fn(&NodeView) -> Bytes| nodes.iter().fold(Bytes::ZERO, |sum, node| sum.saturating_add(of(node)));
+    let sum = |of: &dyn Fn(&NodeView) -> Bytes| {
+        nodes.iter().fold(Bytes::ZERO, |sum, node| sum.saturating_add(of(node)))
+    };
     let used = if nodes.iter().any(|node| node.memory.used.is_some()) {
         format!("{} used, ", sum(&|node| node.memory.used.unwrap_or_default()))
     } else {

@@ -37,7 +37,9 @@ pub async fn run(client: &Client, printer: Printer) -> Outcome {
     match (failure, orcad) {
         (Some(failure), _) => Err(failure),
         (None, Some(orcad)) if orcad.version != VERSION => {
-            printer.warning("orcactl and orcad differ: restart orcad after an upgrade (systemctl restart orcad)");
+            printer.warning(
+                "orcactl and orcad differ: restart orcad after an upgrade (systemctl restart orcad)",
+            );
             Ok(exit::OK)
         }
         _ => Ok(exit::OK),

@@ -10,12 +10,13 @@
 use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use orca_api::error::{Code, Problem, exit};
 use orca_api::text::TextError;
 
 use super::printer::{BAD, BOLD, GOOD, Printer};
 use super::words;
+use crate::cli;
 
 /// What went wrong.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub struct Failure {
     /// What happened.
     pub message: String,
     /// The lines of a file that it is about, with marks.
-    pub snippet: Option<String>,
+    pub snippet: Option<Box<str>>,
     /// Why.
     pub because: Vec<String>,
     /// What to type next.
@@ -33,7 +34,7 @@ pub struct Failure {
     /// orcad's code.
     pub code: Option<Code>,
     /// The request, where it was a defect and the daemon's log is to be searched.
-    pub request_id: Option<String>,
+    pub request_id: Option<Box<str>>,
     /// Whether it was said already, or there is nothing to say.
     pub silent: bool,
 }
@@ -129,7 +130,7 @@ impl From<Problem> for Failure {
             because: problem.because,
             hint: problem.hint,
             code: Some(problem.code),
-            request_id: problem.request_id.filter(|_| problem.code == Code::Internal),
+            request_id: problem.request_id.filter(|_| problem.code == Code::Internal).map(String::into_boxed_str),
             silent: false,
         }
     }
@@ -141,15 +142,12 @@ pub fn of_file(name: &str, text: &str, error: &TextError) -> Failure {
     if let Some(span) = &error.span
         && text.get(span.clone()).is_some()
     {
-        let label = if error.nearest.is_some() { error.nearest.as_ref().map(|n| format!("did you mean `{n}`?")) } else { None };
-        let annotation = AnnotationKind::Primary.span(span.clone()).label(label);
-        let snippet = Snippet::source(text).path(name).annotation(annotation);
-        let group = Group::with_level(Level::ERROR).element(snippet);
-        failure.snippet = Some(Renderer::plain().render(&[group]));
+        let snippet = Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(span.clone()));
+        failure.snippet = Some(Renderer::plain().render(&[Group::with_level(Level::ERROR).element(snippet)]).into_boxed_str());
     }
     match &error.nearest {
         Some(name) => failure.hint(format!("did you mean `{name}`?")),
-        None => failure.hint("the keys are the names of the flags of orcactl task start, with _ for -"),
+        None => failure.hint("orcactl task start --help shows what a task may have, and in which form"),
     }
 }
 
@@ -161,16 +159,33 @@ fn without_position(error: &TextError) -> String {
 pub fn of_arguments(error: clap::Error) -> u8 {
     let printer = Printer::plain();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match printer.text(&error.render().ansi().to_string()) {
-            Ok(()) => exit::OK,
-            Err(failure) => printer.failure(&failure),
-        },
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            printer.note(error.render().ansi().to_string().trim_end());
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            match printer.text(&error.render().ansi().to_string()) {
+                Ok(()) => exit::OK,
+                Err(failure) => printer.failure(&failure),
+            }
+        }
+        ErrorKind::MissingSubcommand => {
+            printer.note(typed_command().render_help().ansi().to_string().trim_end());
             exit::USAGE
         }
         _ => printer.failure(&of_usage(&error)),
     }
+}
+
+/// The command that the process's arguments name, as far as they name one.
+fn typed_command() -> clap::Command {
+    let mut tree = cli::command();
+    tree.build();
+    let mut found = &tree;
+    for word in std::env::args().skip(1) {
+        match found.find_subcommand(&word) {
+            Some(next) => found = next,
+            None if word.starts_with('-') => {}
+            None => break,
+        }
+    }
+    found.clone()
 }
 
 /// clap's own words, in the form of this command's failures.
@@ -182,19 +197,19 @@ fn of_usage(error: &clap::Error) -> Failure {
     for paragraph in paragraphs {
         let paragraph = paragraph.trim();
         if let Some(tips) = paragraph.strip_prefix("tip: ") {
-            for tip in tips.split("\n  tip: ") {
+            // That a flag could be meant as a word is true, and never what was meant.
+            for tip in tips.split("\n  tip: ").filter(|tip| !tip.starts_with("to pass ")) {
                 failure = failure.hint(tip.trim());
             }
         } else if let Some(usage) = paragraph.strip_prefix("Usage: ") {
-            let usage = usage.split('\n').map(str::trim).collect::<Vec<_>>().join("\n  or: ");
-            failure = failure.hint(format!("usage: {usage}"));
+            // clap counts an option that the environment sets among those that were typed.
+            let usage = usage.replace(" --socket <PATH>", " [OPTIONS]");
+            failure = failure.hint(format!(
+                "usage: {}",
+                usage.split('\n').map(str::trim).collect::<Vec<_>>().join("\n  or: ")
+            ));
         }
     }
-    if let Some(ContextValue::Strings(valid)) = error.get(ContextKind::ValidSubcommand)
-        && !valid.is_empty()
-        && failure.hint.is_empty()
-    {
-        failure = failure.hint(format!("there are: {}", valid.join(", ")));
-    }
-    failure
+    let command = typed_command();
+    failure.hint(format!("{} --help", command.get_bin_name().unwrap_or("orcactl")))
 }

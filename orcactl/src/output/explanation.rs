@@ -17,7 +17,10 @@ pub fn show(printer: &Printer, explanation: &Explanation, wide: bool) -> Result<
         printer.line(format!("  {}", words::plain(line)))?;
     }
     if !explanation.nodes.is_empty() {
-        printer.line(format!("\n{BOLD}nodes{BOLD:#} (algorithm {}; the smaller score is better)", explanation.algorithm.as_str()))?;
+        printer.line(format!(
+            "\n{BOLD}nodes{BOLD:#} (algorithm {}; the smaller score is better)",
+            explanation.algorithm.as_str()
+        ))?;
         printer.table(&nodes(&explanation.nodes))?;
     }
     let refusals = refusals(&explanation.nodes);
@@ -38,7 +41,14 @@ pub fn show(printer: &Printer, explanation: &Explanation, wide: bool) -> Result<
         .refused
         .iter()
         .filter(|refused| u64::from(refused.nodes) > listed)
-        .map(|refused| format!("{} refused {}: {}", refused.filter, words::count(u64::from(refused.nodes), "node"), refused.example))
+        .map(|refused| {
+            format!(
+                "{} refused {}: {}",
+                refused.filter,
+                words::count(u64::from(refused.nodes), "node"),
+                refused.example
+            )
+        })
         .collect();
     if !refused.is_empty() {
         printer.line("")?;

@@ -103,6 +103,15 @@ impl Printer {
         self.text(&json::pretty(value)?)
     }
 
+    /// What was asked for by name: one object as itself, several as an array.
+    pub fn json_named(&self, items: &[impl Serialize], asked: usize) -> Result<(), Failure> {
+        match items {
+            [] if asked == 1 => Ok(()),
+            [item] if asked == 1 => self.json(item),
+            items => self.json(&items),
+        }
+    }
+
     /// JSON on one line.
     pub fn json_line(&self, value: &impl Serialize) -> Result<(), Failure> {
         self.text(&json::line(value)?)

@@ -55,7 +55,16 @@ impl Board {
             bar.set_length(progress.total);
             bar.set_position(progress.done.min(progress.total));
         }
-        bar.set_message(text);
+        bar.set_message(text.clone());
+        self.said = text;
+    }
+
+    /// Leaves only what was last said.
+    pub fn close(self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+            self.printer.note(&self.said);
+        }
     }
 
     /// Says something that stays.
@@ -77,11 +86,13 @@ impl Drop for Board {
 
 fn style(steps: Steps) -> ProgressStyle {
     let template = match steps {
-        Steps::Words => "{spinner} {msg} {elapsed:>3}",
-        Steps::Bytes => "{spinner} {msg} [{bar:20}] {binary_bytes} of {binary_total_bytes} {elapsed:>3}",
+        Steps::Words => "{spinner} {wide_msg} {elapsed}",
+        Steps::Bytes => "{spinner} {wide_msg} [{bar:20}] {binary_bytes} of {binary_total_bytes} {elapsed}",
     };
     // The templates are constants; the fallback only shows less.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner()).progress_chars("=> ")
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .progress_chars("=> ")
 }
 
 /// What is said of a change; byte counts are left out, or each would be a change.

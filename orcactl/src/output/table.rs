@@ -94,7 +94,9 @@ impl Table {
     fn shrink(&self, widths: &mut [usize], columns: usize) {
         loop {
             let all = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-            let widest = (0..widths.len()).filter(|i| widths[*i] > COLUMN_MIN.max(self.heads[*i].0.len())).max_by_key(|i| widths[*i]);
+            let widest = (0..widths.len())
+                .filter(|i| widths[*i] > COLUMN_MIN.max(self.heads[*i].0.len()))
+                .max_by_key(|i| widths[*i]);
             let (Some(widest), true) = (widest, all > columns) else { return };
             widths[widest] -= 1;
         }

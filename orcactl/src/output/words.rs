@@ -109,7 +109,7 @@ pub fn state_style(task: &TaskView) -> Style {
 pub fn node_style(state: NodeState, availability: Availability) -> Style {
     match (state, availability) {
         (NodeState::Ready, Availability::Active) => GOOD,
-        (NodeState::Ready, _) | (NodeState::Joining, _) => WARN,
+        (NodeState::Ready | NodeState::Joining, _) => WARN,
         (NodeState::Left, _) => DIM,
         _ => BAD,
     }
@@ -124,7 +124,11 @@ pub fn ports(ports: &[PublishedPort]) -> String {
             v6 if v6.contains(':') => format!("[{v6}]:"),
             v4 => format!("{v4}:"),
         };
-        let protocol = if port.protocol == Protocol::Tcp { String::new() } else { format!("/{}", port.protocol.as_str()) };
+        let protocol = if port.protocol == Protocol::Tcp {
+            String::new()
+        } else {
+            format!("/{}", port.protocol.as_str())
+        };
         let text = format!("{address}{}->{}{protocol}", port.host, port.container);
         if !texts.contains(&text) {
             texts.push(text);
@@ -168,7 +172,9 @@ mod tests {
 
     #[test]
     fn ages_have_one_unit() {
-        for (seconds, text) in [(0, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (7200, "2h"), (172_800, "2d")] {
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (7200, "2h"), (172_800, "2d")]
+        {
             assert_eq!(short(Span::from_secs(seconds)), text);
         }
     }
@@ -181,7 +187,12 @@ mod tests {
 
     #[test]
     fn ports_of_both_families_are_said_once() {
-        let port = |address: &str| PublishedPort { address: address.into(), host: 8080, container: 80, protocol: Protocol::Tcp };
+        let port = |address: &str| PublishedPort {
+            address: address.into(),
+            host: 8080,
+            container: 80,
+            protocol: Protocol::Tcp,
+        };
         assert_eq!(ports(&[port("0.0.0.0"), port("::")]), "8080->80");
         assert_eq!(ports(&[port("::1")]), "[::1]:8080->80");
     }

@@ -21,10 +21,15 @@ pub fn of_process(name: &str) -> Option<String> {
 ///
 /// # Errors
 /// Where a name is empty.
-pub fn add_flags(into: &mut BTreeMap<String, String>, flags: &[String], environment: Environment<'_>) -> Result<(), Failure> {
+pub fn add_flags(
+    into: &mut BTreeMap<String, String>,
+    flags: &[String],
+    environment: Environment<'_>,
+) -> Result<(), Failure> {
     for flag in flags {
         add(into, flag, environment).map_err(|why| {
-            Failure::usage(format!("`--env {flag}`: {why}")).hint("write NAME=VALUE, or NAME to take the value from here")
+            Failure::usage(format!("`--env {flag}`: {why}"))
+                .hint("write NAME=VALUE, or NAME to take the value from here")
         })?;
     }
     Ok(())
@@ -34,16 +39,28 @@ pub fn add_flags(into: &mut BTreeMap<String, String>, flags: &[String], environm
 ///
 /// # Errors
 /// Where it cannot be read, or a line is wrong; the line is named.
-pub fn add_file(into: &mut BTreeMap<String, String>, path: &Path, environment: Environment<'_>) -> Result<(), Failure> {
+pub fn add_file(
+    into: &mut BTreeMap<String, String>,
+    path: &Path,
+    environment: Environment<'_>,
+) -> Result<(), Failure> {
     let name = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("the env file {name} cannot be read")).because(error.to_string()).hint("it is a text file with one NAME=VALUE a line"))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("the env file {name} cannot be read"))
+            .because(error.to_string())
+            .hint("it is a text file with one NAME=VALUE a line")
+    })?;
     add_text(into, &text, environment).map_err(|(line, why)| {
-        Failure::usage(format!("{name}: line {line}: {why}")).hint("write one NAME=VALUE a line, or NAME to take the value from here")
+        Failure::usage(format!("{name}: line {line}: {why}"))
+            .hint("write one NAME=VALUE a line, or NAME to take the value from here")
     })
 }
 
-fn add_text(into: &mut BTreeMap<String, String>, text: &str, environment: Environment<'_>) -> Result<(), (usize, String)> {
+fn add_text(
+    into: &mut BTreeMap<String, String>,
+    text: &str,
+    environment: Environment<'_>,
+) -> Result<(), (usize, String)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (i, line) in text.lines().enumerate() {
         let line = line.trim_start();

@@ -30,7 +30,8 @@ impl Settings {
                 .hint("leave --socket and ORCA_SOCKET out to use the usual one"));
         }
         if global.answer_timeout == Span::ZERO {
-            return Err(Failure::usage("--answer-timeout must be longer than nothing").hint("--answer-timeout 10s is the usual one"));
+            return Err(Failure::usage("--answer-timeout must be longer than nothing")
+                .hint("--answer-timeout 10s is the usual one"));
         }
         Ok(Self { socket: global.socket.clone(), answer_timeout: global.answer_timeout })
     }

@@ -33,7 +33,10 @@ pub struct Source<'a> {
 ///
 /// # Errors
 /// Of a file that cannot be read, with its line; of a field that is wrong, with its path.
-pub fn resolve(source: &Source<'_>, environment: Environment<'_>) -> Result<(Option<Name>, TaskSpec), Failure> {
+pub fn resolve(
+    source: &Source<'_>,
+    environment: Environment<'_>,
+) -> Result<(Option<Name>, TaskSpec), Failure> {
     let image = source.image.map(parse_image).transpose()?;
     let (name, mut spec) = match (source.file, image) {
         (Some(file), image) => {
@@ -45,7 +48,11 @@ pub fn resolve(source: &Source<'_>, environment: Environment<'_>) -> Result<(Opt
             (read.name, spec)
         }
         (None, Some(image)) => (None, TaskSpec::of_image(image)),
-        (None, None) => return Err(Failure::usage("an image is missing").hint("orcactl task start nginx, or -f FILE.toml")),
+        (None, None) => {
+            return Err(
+                Failure::usage("an image is missing").hint("orcactl task start nginx, or -f FILE.toml")
+            );
+        }
     };
     if !source.command.is_empty() {
         spec.command = source.command.to_vec();
@@ -57,7 +64,8 @@ pub fn resolve(source: &Source<'_>, environment: Environment<'_>) -> Result<(Opt
 
 fn parse_image(text: &str) -> Result<ImageRef, Failure> {
     text.parse().map_err(|error: orca_api::spec::FieldError| {
-        Failure::usage(error.to_string()).hint("everything after the image is the command; options go before it")
+        Failure::usage(error.to_string())
+            .hint("everything after the image is the command; options go before it")
     })
 }
 
@@ -149,15 +157,24 @@ fn capabilities(flags: &[String]) -> Vec<String> {
 }
 
 /// `KEY=VALUE`; a bare `KEY` has an empty value, where that is allowed.
-fn add_pairs(into: &mut BTreeMap<String, String>, option: &str, flags: &[String], bare: bool) -> Result<(), Failure> {
+fn add_pairs(
+    into: &mut BTreeMap<String, String>,
+    option: &str,
+    flags: &[String],
+    bare: bool,
+) -> Result<(), Failure> {
     for flag in flags {
         let (key, value) = match flag.split_once('=') {
             Some(pair) => pair,
             None if bare => (flag.as_str(), ""),
-            None => return Err(Failure::usage(format!("`{option} {flag}`: a value is missing")).hint(format!("{option} KEY=VALUE"))),
+            None => {
+                return Err(Failure::usage(format!("`{option} {flag}`: a value is missing"))
+                    .hint(format!("{option} KEY=VALUE")));
+            }
         };
         if key.is_empty() {
-            return Err(Failure::usage(format!("`{option} {flag}`: a key is missing")).hint(format!("{option} KEY=VALUE")));
+            return Err(Failure::usage(format!("`{option} {flag}`: a key is missing"))
+                .hint(format!("{option} KEY=VALUE")));
         }
         into.insert(key.to_owned(), value.to_owned());
     }
@@ -185,7 +202,8 @@ mod tests {
     #[test]
     fn flags_come_on_top_of_the_file() {
         let toml = "image = \"nginx\"\nports = [\"80:80\", \"81:81\"]\nmemory = \"64m\"\n[env]\nA = \"1\"\nB = \"1\"\n";
-        let spec = read(toml, Some("nginx:2"), &["-p", "82:82", "-e", "B=2", "--memory", "128m", "--init"]).unwrap();
+        let spec =
+            read(toml, Some("nginx:2"), &["-p", "82:82", "-e", "B=2", "--memory", "128m", "--init"]).unwrap();
         assert_eq!(spec.image.as_str(), "nginx:2");
         assert_eq!(spec.ports.len(), 1);
         assert_eq!((spec.env["A"].as_str(), spec.env["B"].as_str()), ("1", "2"));
@@ -196,15 +214,52 @@ mod tests {
     #[test]
     fn flags_are_named_and_read_as_in_docker_run() {
         let words = [
-            "--cap-add", "cap_net_admin", "--cap-drop", "all", "--entrypoint", "/bin/sh", "-w", "/srv", "-u", "1:2", "-l", "a=b",
-            "-l", "bare", "--log-opt", "max-size=1m", "--add-host", "db:10.0.0.5", "--dns", "1.1.1.1", "--device", "/dev/kvm",
-            "--tmpfs", "/tmp:size=1m", "-v", "data:/data:ro", "--stop-timeout", "30", "--stop-signal", "INT", "--pids-limit", "9",
-            "--restart", "unless-stopped", "--network", "none", "--hostname", "h", "--read-only", "--pull", "never",
+            "--cap-add",
+            "cap_net_admin",
+            "--cap-drop",
+            "all",
+            "--entrypoint",
+            "/bin/sh",
+            "-w",
+            "/srv",
+            "-u",
+            "1:2",
+            "-l",
+            "a=b",
+            "-l",
+            "bare",
+            "--log-opt",
+            "max-size=1m",
+            "--add-host",
+            "db:10.0.0.5",
+            "--dns",
+            "1.1.1.1",
+            "--device",
+            "/dev/kvm",
+            "--tmpfs",
+            "/tmp:size=1m",
+            "-v",
+            "data:/data:ro",
+            "--stop-timeout",
+            "30",
+            "--stop-signal",
+            "INT",
+            "--pids-limit",
+            "9",
+            "--restart",
+            "unless-stopped",
+            "--network",
+            "none",
+            "--hostname",
+            "h",
+            "--read-only",
+            "--pull",
+            "never",
         ];
         let spec = read("image = \"x\"", None, &words).unwrap();
         assert_eq!((spec.cap_add, spec.cap_drop), (vec!["NET_ADMIN".to_owned()], vec!["ALL".to_owned()]));
         assert_eq!(spec.labels["bare"], "");
-        assert_eq!(spec.stop_grace.map(|g| g.ms()), Some(30_000));
+        assert_eq!(spec.stop_grace, "30s".parse().ok());
         assert_eq!(spec.restart.to_string(), "always");
         assert_eq!(spec.entrypoint, ["/bin/sh"]);
     }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::http::{Body, full};
-use super::limits::{LINK_BYTES_MAX, LINK_STREAMS_MAX, LINK_TIME};
+use super::limits::{LINK_BYTES_MAX, LINK_HEAD_BYTES_MAX, LINK_STREAMS_MAX, LINK_TIME};
 
 /// How often a silent connection is asked for a sign of life, and how long that may take.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
@@ -34,6 +34,7 @@ where
     let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(LINK_STREAMS_MAX)
+        .max_header_list_size(LINK_HEAD_BYTES_MAX)
         .keep_alive_interval(KEEP_ALIVE.0)
         .keep_alive_timeout(KEEP_ALIVE.1)
         .serve_connection(TokioIo::new(io), service)

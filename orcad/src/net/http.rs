@@ -4,13 +4,12 @@
 //! HTTP library with a bare status, and the connection is closed.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Response, StatusCode};
 use orca_api::error::{Code, Problem};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -85,12 +84,8 @@ pub fn text_header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 }
 
 /// Reads a request's JSON body: its size, its time and its media type are bounded.
-pub async fn body(request: Request<Incoming>) -> Result<Bytes, Problem> {
-    body_within(request, BODY_BYTES_MAX, BODY_TIME).await
-}
-
-async fn body_within(request: Request<Incoming>, most: usize, time: Duration) -> Result<Bytes, Problem> {
-    let (head, body) = request.into_parts();
+pub async fn body(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem> {
+    let (most, time) = (BODY_BYTES_MAX, BODY_TIME);
     let too_large = || Problem::new(Code::TooLarge, format!("the body is larger than {most} bytes"));
     if body.size_hint().lower() > most as u64 {
         return Err(too_large());
@@ -101,7 +96,7 @@ async fn body_within(request: Request<Incoming>, most: usize, time: Duration) ->
         Ok(Err(error)) => return Err(Problem::new(Code::BadRequest, "the body broke off").because(error.to_string())),
         Err(_) => return Err(Problem::new(Code::TooSlow, format!("the body did not come within {time:?}"))),
     };
-    if !bytes.is_empty() && !is_json(&head.headers) {
+    if !bytes.is_empty() && !is_json(headers) {
         return Err(Problem::new(Code::BadMediaType, "the body is not application/json")
             .hint("send the header `Content-Type: application/json`"));
     }

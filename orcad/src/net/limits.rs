@@ -32,3 +32,5 @@ pub const LINK_STREAMS_MAX: u32 = 100;
 pub const LINK_TIME: Duration = Duration::from_secs(10);
 /// The largest message of the link, in bytes: an inventory of ten thousand placements.
 pub const LINK_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The longest head of a message of the link, in bytes: a command to run travels in it, percent-encoded.
+pub const LINK_HEAD_BYTES_MAX: u32 = 256 * 1024;

@@ -101,10 +101,14 @@ impl StoreError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Io { .. } | Self::Sqlite { .. } => "check owner, rights and free space of the state folder (df -h, ls -l)",
+            Self::Io { .. } | Self::Sqlite { .. } => {
+                "check owner, rights and free space of the state folder (df -h, ls -l)"
+            }
             Self::InUse { .. } => "systemctl status orcad; two daemons need two state folders",
             Self::Foreign { .. } => "move the file away, or point state_dir at orca's own folder",
-            Self::TooNew { .. } => "install the orcad that wrote it, or a newer one; the file was not touched",
+            Self::TooNew { .. } => {
+                "install the orcad that wrote it, or a newer one; the file was not touched"
+            }
             Self::Damaged { .. } | Self::BadRow { .. } => {
                 "keep a copy of the file with its -wal, put a backup in their place, and check the disk (dmesg)"
             }
@@ -118,9 +122,21 @@ impl StoreError {
         matches!(self, Self::TooNew { .. } | Self::Foreign { .. })
     }
 
+    /// Whether there was no space for it.
+    pub(super) fn is_full_disk(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => super::sqlite::is_full_disk(source),
+            Self::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
+
     /// Whether the file itself is at fault, and not what stands around it: a disposable store is then begun anew.
     pub(super) const fn is_files_fault(&self) -> bool {
-        matches!(self, Self::Foreign { .. } | Self::TooNew { .. } | Self::Damaged { .. } | Self::BadRow { .. })
+        matches!(
+            self,
+            Self::Foreign { .. } | Self::TooNew { .. } | Self::Damaged { .. } | Self::BadRow { .. }
+        )
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use orca_api::control::EventView;
 use orca_api::id::{NodeId, TaskId};
+use orca_api::task::Reason;
 use orca_api::units::Time;
 use orca_core::manager::record::AuditRecord;
 use rusqlite::types::{FromSqlError, Type};
@@ -49,24 +50,33 @@ impl History {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let history = self.clone();
-        let done = tokio::task::spawn_blocking(move || history.read_now(|connection, path| {
-            read(connection).map_err(StoreError::sqlite("read", path))
-        }));
+        let done = tokio::task::spawn_blocking(move || {
+            history.read_now(|connection, path| read(connection).map_err(StoreError::sqlite("read", path)))
+        });
         done.await.unwrap_or(Err(StoreError::WriterGone))
     }
 
     /// Reads on this thread.
-    pub(super) fn read_now<T>(&self, read: impl FnOnce(&Connection, &std::path::Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn read_now<T>(
+        &self,
+        read: impl FnOnce(&Connection, &std::path::Path) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         // A reader that panicked left no half-made state behind: a connection is good between statements.
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         read(&connection, &self.path)
     }
 }
 
-const COLUMNS: &str = "revision, idx, at, kind, task, task_name, node, node_name, state, reason, message, by, request_id";
+const COLUMNS: &str =
+    "revision, idx, at, kind, task, task_name, node, node_name, state, reason, message, by, request_id";
 
 /// Events after a place, oldest first.
-pub(super) fn events_after(connection: &Connection, since: EventPlace, limit: u32, filter: EventFilter) -> rusqlite::Result<Vec<EventView>> {
+pub(super) fn events_after(
+    connection: &Connection,
+    since: EventPlace,
+    limit: u32,
+    filter: EventFilter,
+) -> rusqlite::Result<Vec<EventView>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM event WHERE (revision, idx) > (:revision, :index){} ORDER BY revision, idx LIMIT :limit",
         conditions(filter)
@@ -75,7 +85,11 @@ pub(super) fn events_after(connection: &Connection, since: EventPlace, limit: u3
 }
 
 /// The newest events, oldest first.
-pub(super) fn newest_events(connection: &Connection, limit: u32, filter: EventFilter) -> rusqlite::Result<Vec<EventView>> {
+pub(super) fn newest_events(
+    connection: &Connection,
+    limit: u32,
+    filter: EventFilter,
+) -> rusqlite::Result<Vec<EventView>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM event WHERE (revision, idx) >= (:revision, :index){} ORDER BY revision DESC, idx DESC LIMIT :limit",
         conditions(filter)
@@ -95,7 +109,13 @@ fn conditions(filter: EventFilter) -> &'static str {
     }
 }
 
-fn query(connection: &Connection, sql: &str, since: EventPlace, limit: u32, filter: EventFilter) -> rusqlite::Result<Vec<EventView>> {
+fn query(
+    connection: &Connection,
+    sql: &str,
+    since: EventPlace,
+    limit: u32,
+    filter: EventFilter,
+) -> rusqlite::Result<Vec<EventView>> {
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(
         named_params! {
@@ -148,7 +168,8 @@ where
 
 /// The newest entries of the audit, oldest first.
 pub(super) fn newest_audit(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<AuditRecord>> {
-    let sql = "SELECT at, revision, peer, method, object, request_id, outcome FROM audit ORDER BY n DESC LIMIT ?1";
+    let sql =
+        "SELECT at, revision, peer, method, object, request_id, outcome FROM audit ORDER BY n DESC LIMIT ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([limit], |row| {
         let peer: String = row.get(2)?;
@@ -169,7 +190,9 @@ pub(super) fn newest_audit(connection: &Connection, limit: u32) -> rusqlite::Res
 }
 
 pub(super) fn add_event(tx: &Transaction<'_>, e: &EventView) -> rusqlite::Result<()> {
-    let sql = format!("INSERT OR REPLACE INTO event ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
+    let sql = format!(
+        "INSERT OR REPLACE INTO event ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+    );
     tx.prepare_cached(&sql)?.execute(params![
         int(e.revision),
         e.index,
@@ -180,7 +203,7 @@ pub(super) fn add_event(tx: &Transaction<'_>, e: &EventView) -> rusqlite::Result
         e.node.map(|n| n.to_string()),
         e.node_name.as_ref().map(ToString::to_string),
         e.state,
-        e.reason.map(|r| r.as_str()),
+        e.reason.map(Reason::as_str),
         e.message,
         e.by,
         e.request_id,

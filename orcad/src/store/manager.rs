@@ -51,7 +51,12 @@ impl ManagerStore {
     }
 
     /// At most `limit` events after a place, oldest first.
-    pub async fn events(&self, since: EventPlace, limit: u32, filter: EventFilter) -> Result<Vec<EventView>, StoreError> {
+    pub async fn events(
+        &self,
+        since: EventPlace,
+        limit: u32,
+        filter: EventFilter,
+    ) -> Result<Vec<EventView>, StoreError> {
         self.history.read(move |c| history::events_after(c, since, limit, filter)).await
     }
 

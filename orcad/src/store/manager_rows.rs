@@ -30,7 +30,12 @@ impl Rows for ManagerRows {
         match change {
             Change::ClusterPut { record: r } => {
                 let sql = "INSERT OR REPLACE INTO cluster (one, id, revision, epoch, doc) VALUES (1, ?1, ?2, ?3, ?4)";
-                tx.prepare_cached(sql)?.execute(params![text(r.id), int(r.revision), int(r.epoch), doc(r)?])?;
+                tx.prepare_cached(sql)?.execute(params![
+                    text(r.id),
+                    int(r.revision),
+                    int(r.epoch),
+                    doc(r)?
+                ])?;
             }
             Change::NodePut { record: r } => {
                 let sql = "INSERT OR REPLACE INTO node (id, name, revision, state, doc) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -46,18 +51,28 @@ impl Rows for ManagerRows {
             Change::TaskGone { task } => delete(tx, "DELETE FROM task WHERE id = ?1", &text(task))?,
             Change::PlacementPut { record: r } => {
                 let sql = "INSERT OR REPLACE INTO placement (id, task, node, revision, state, doc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-                let row =
-                    params![text(r.id), text(r.task), text(r.node), int(r.revision), r.state().as_str(), doc(r)?];
+                let row = params![
+                    text(r.id),
+                    text(r.task),
+                    text(r.node),
+                    int(r.revision),
+                    r.state().as_str(),
+                    doc(r)?
+                ];
                 tx.prepare_cached(sql)?.execute(row)?;
             }
-            Change::PlacementGone { placement } => delete(tx, "DELETE FROM placement WHERE id = ?1", &text(placement))?,
+            Change::PlacementGone { placement } => {
+                delete(tx, "DELETE FROM placement WHERE id = ?1", &text(placement))?;
+            }
             Change::RequestPut { record: r } => {
                 let sql = "INSERT OR REPLACE INTO request (key, at, doc) VALUES (?1, ?2, ?3)";
                 tx.prepare_cached(sql)?.execute(params![r.key, r.at.ms(), doc(r)?])?;
             }
             Change::RequestGone { key } => delete(tx, "DELETE FROM request WHERE key = ?1", key)?,
             Change::EventAdded { event } => super::history::add_event(tx, event)?,
-            Change::EventsTrimmed { before, audited_before } => super::history::trim(tx, *before, *audited_before)?,
+            Change::EventsTrimmed { before, audited_before } => {
+                super::history::trim(tx, *before, *audited_before)?;
+            }
             Change::Audited { record } => super::history::add_audit(tx, record)?,
         }
         Ok(())
@@ -68,9 +83,15 @@ impl Rows for ManagerRows {
 pub(super) fn load(connection: &Connection, path: &Path) -> Result<Vec<Change>, StoreError> {
     let mut changes = Vec::new();
     let t = Table { connection, path };
-    t.read("cluster", "SELECT id, doc FROM cluster", |_, r| changes.push(Change::ClusterPut { record: Arc::new(r) }))?;
-    t.read("node", "SELECT id, doc FROM node ORDER BY id", |_, r| changes.push(Change::NodePut { record: Arc::new(r) }))?;
-    t.read("task", "SELECT id, doc FROM task ORDER BY id", |_, r| changes.push(Change::TaskPut { record: Arc::new(r) }))?;
+    t.read("cluster", "SELECT id, doc FROM cluster", |_, r| {
+        changes.push(Change::ClusterPut { record: Arc::new(r) });
+    })?;
+    t.read("node", "SELECT id, doc FROM node ORDER BY id", |_, r| {
+        changes.push(Change::NodePut { record: Arc::new(r) });
+    })?;
+    t.read("task", "SELECT id, doc FROM task ORDER BY id", |_, r| {
+        changes.push(Change::TaskPut { record: Arc::new(r) });
+    })?;
     t.read("placement", "SELECT id, doc FROM placement ORDER BY id", |_, r| {
         changes.push(Change::PlacementPut { record: Arc::new(r) });
     })?;
@@ -90,7 +111,12 @@ pub(super) struct Table<'a> {
 
 impl Table<'_> {
     /// Hands over every key and document that a query gives.
-    pub(super) fn read<T: DeserializeOwned>(&self, table: &'static str, sql: &str, mut each: impl FnMut(String, T)) -> Result<(), StoreError> {
+    pub(super) fn read<T: DeserializeOwned>(
+        &self,
+        table: &'static str,
+        sql: &str,
+        mut each: impl FnMut(String, T),
+    ) -> Result<(), StoreError> {
         let err = || StoreError::sqlite("read", self.path);
         let mut statement = self.connection.prepare_cached(sql).map_err(err())?;
         let mut rows = statement.query([]).map_err(err())?;
@@ -99,7 +125,9 @@ impl Table<'_> {
             let doc = row.get_ref(1).and_then(|v| v.as_str().map_err(Into::into)).map_err(err())?;
             match serde_json::from_str(doc) {
                 Ok(record) => each(key, record),
-                Err(source) => return Err(StoreError::BadRow { path: self.path.to_owned(), table, key, source }),
+                Err(source) => {
+                    return Err(StoreError::BadRow { path: self.path.to_owned(), table, key, source });
+                }
             }
         }
         Ok(())

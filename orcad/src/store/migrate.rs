@@ -21,7 +21,11 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
 }
 
 /// Brings a store up to the newest schema. A store that held data is copied to `<store>.schema-<n>` first.
-pub(super) fn run(connection: &mut Connection, path: &Path, migrations: Migrations) -> Result<(), StoreError> {
+pub(super) fn run(
+    connection: &mut Connection,
+    path: &Path,
+    migrations: Migrations,
+) -> Result<(), StoreError> {
     let from = version(connection).map_err(StoreError::sqlite("read", path))?;
     if from > newest(migrations) {
         return Err(StoreError::TooNew { path: path.to_owned(), found: from, known: newest(migrations) });

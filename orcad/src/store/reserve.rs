@@ -50,16 +50,20 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// The reserve of a store, not made yet: [`Reserve::refill`] makes it.
+    /// The reserve of a store: what an earlier life left of it, or none until [`Reserve::refill`].
     pub(super) fn of(store: &Path, max: u64) -> Self {
-        Self { path: super::sqlite::beside(store, ".reserve"), max, place: AtomicU8::new(Place::Spent as u8) }
+        let path = super::sqlite::beside(store, ".reserve");
+        let left = std::fs::metadata(&path).is_ok_and(|m| m.len() > 0);
+        let place = if left { Place::Held } else { Place::Spent };
+        Self { path, max, place: AtomicU8::new(place as u8) }
     }
 
     /// Measures.
     pub(super) fn space(&self) -> std::io::Result<Space> {
         let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let stat = statvfs(folder)?;
-        let (free, total) = (stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize));
+        let (free, total) =
+            (stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize));
         let scarce = free < mark(total) || self.is(Place::Spent);
         Ok(Space { free, total, scarce })
     }
@@ -72,14 +76,10 @@ impl Reserve {
     /// Makes it, where there is room.
     pub(super) fn refill(&self) {
         let Ok(space) = self.space() else { return };
-        let size = self.size(space.total);
-        if std::fs::metadata(&self.path).is_ok_and(|m| m.len() >= size) {
-            self.set(Place::Held);
-            return;
-        }
         if !self.wants_refill(&space) {
             return;
         }
+        let size = self.size(space.total);
         match make(&self.path, size) {
             Ok(()) => self.set(Place::Held),
             Err(e) if is_full(&e) => self.remove(),

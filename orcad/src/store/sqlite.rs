@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::error::StoreError;
 use super::migrate::{self, Migrations};
@@ -53,7 +53,11 @@ pub(super) fn open(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
     set_checkpoint_on_close(&connection, path, false)?;
     let found = migrate::version(&connection).map_err(StoreError::sqlite("read", path))?;
     if found > migrate::newest(kind.migrations) {
-        return Err(StoreError::TooNew { path: path.to_owned(), found, known: migrate::newest(kind.migrations) });
+        return Err(StoreError::TooNew {
+            path: path.to_owned(),
+            found,
+            known: migrate::newest(kind.migrations),
+        });
     }
     check(&connection, path)?;
     configure(&connection, path, kind)?;
@@ -63,7 +67,15 @@ pub(super) fn open(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
         // The schema's number must stand in the file itself, where `look` reads it.
         checkpoint(&connection).map_err(StoreError::sqlite("write back", path))?;
     }
+    // The first read makes the log's index: now, and not in the first commit on a disk that is full by then.
+    migrate::version(&connection).map_err(StoreError::sqlite("read", path))?;
     Ok(connection)
+}
+
+/// Whether the disk is full. The log's index is a file of its own, and has a code of its own for it.
+pub(super) fn is_full_disk(error: &rusqlite::Error) -> bool {
+    let Some(error) = error.sqlite_error() else { return false };
+    error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
 }
 
 /// A connection that only reads, for a store that is open already.
@@ -97,7 +109,11 @@ fn look(path: &Path, kind: &Kind) -> Result<Seen, StoreError> {
         Err(e) if e.kind() == ErrorKind::NotFound => {
             let log = beside(path, "-wal");
             let log_bytes = std::fs::metadata(&log).map_or(0, |m| m.len());
-            return if log_bytes == 0 { Ok(Seen::Nothing) } else { Err(damaged("it is gone, and its -wal is still there")) };
+            return if log_bytes == 0 {
+                Ok(Seen::Nothing)
+            } else {
+                Err(damaged("it is gone, and its -wal is still there"))
+            };
         }
         Err(e) => return Err(StoreError::io("open", path)(e)),
     };
@@ -123,7 +139,11 @@ fn look(path: &Path, kind: &Kind) -> Result<Seen, StoreError> {
         return Err(foreign(format!("it is an SQLite database of another kind (application_id {id:#010x})")));
     }
     if found > migrate::newest(kind.migrations) {
-        return Err(StoreError::TooNew { path: path.to_owned(), found, known: migrate::newest(kind.migrations) });
+        return Err(StoreError::TooNew {
+            path: path.to_owned(),
+            found,
+            known: migrate::newest(kind.migrations),
+        });
     }
     Ok(Seen::Store)
 }
@@ -160,7 +180,9 @@ fn sync_folder(path: &Path) -> Result<(), StoreError> {
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let connection = Connection::open_with_flags(path, flags).map_err(StoreError::sqlite("open", path))?;
     connection.busy_timeout(BUSY).map_err(StoreError::sqlite("open", path))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -175,7 +197,9 @@ fn configure(connection: &Connection, path: &Path, kind: &Kind) -> Result<(), St
         return Err(StoreError::Io {
             doing: "keep a log beside",
             path: path.to_owned(),
-            source: std::io::Error::other(format!("SQLite answers with journal_mode={mode}: is it a network file system?")),
+            source: std::io::Error::other(format!(
+                "SQLite answers with journal_mode={mode}: is it a network file system?"
+            )),
         });
     }
     let set = || {
@@ -194,7 +218,8 @@ fn set_checkpoint_on_close(connection: &Connection, path: &Path, on: bool) -> Re
 }
 
 fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let said: String =
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(StoreError::sqlite("check", path))?;
+    let said: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(StoreError::sqlite("check", path))?;
     if said == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path.to_owned(), detail: said }) }
 }

@@ -39,7 +39,9 @@ impl Rows for WorkerRows {
                 let sql = "INSERT OR REPLACE INTO placement (id, task, name, doc) VALUES (?1, ?2, ?3, ?4)";
                 tx.prepare_cached(sql)?.execute(params![text(r.id), text(r.task), text(&r.name), doc(r)?])?;
             }
-            Change::PlacementGone { placement } => delete(tx, "DELETE FROM placement WHERE id = ?1", &text(placement))?,
+            Change::PlacementGone { placement } => {
+                delete(tx, "DELETE FROM placement WHERE id = ?1", &text(placement))?;
+            }
             Change::SpecPut { digest, spec } => {
                 let sql = "INSERT OR REPLACE INTO spec (digest, doc) VALUES (?1, ?2)";
                 tx.prepare_cached(sql)?.execute(params![digest, doc(spec)?])?;

@@ -62,7 +62,11 @@ impl<R: Rows> Writer<R> {
     /// Opens the store and starts its thread.
     pub(super) fn open(path: &Path, reserve: Arc<Reserve>) -> Result<Self, StoreError> {
         let lock = StoreLock::take(path)?;
-        let connection = sqlite::open(path, &R::KIND)?;
+        let connection = match sqlite::open(path, &R::KIND) {
+            // Opening writes too: the log's index at least.
+            Err(e) if e.is_full_disk() && reserve.spend() => sqlite::open(path, &R::KIND)?,
+            other => other?,
+        };
         reserve.refill();
         Self::start(path, connection, lock, reserve)
     }
@@ -122,7 +126,12 @@ impl<R: Rows> Drop for Writer<R> {
     }
 }
 
-fn run<R: Rows>(mut connection: Connection, mut queue: mpsc::Receiver<Job<R::Change>>, reserve: &Reserve, lock: StoreLock) {
+fn run<R: Rows>(
+    mut connection: Connection,
+    mut queue: mpsc::Receiver<Job<R::Change>>,
+    reserve: &Reserve,
+    lock: StoreLock,
+) {
     while let Some(job) = queue.blocking_recv() {
         match job {
             Job::Commit { batch, answer } => {
@@ -144,7 +153,11 @@ fn run<R: Rows>(mut connection: Connection, mut queue: mpsc::Receiver<Job<R::Cha
     drop(lock);
 }
 
-fn commit<R: Rows>(connection: &mut Connection, batch: &Batch<R::Change>, reserve: &Reserve) -> Result<CommitInfo, CommitError> {
+fn commit<R: Rows>(
+    connection: &mut Connection,
+    batch: &Batch<R::Change>,
+    reserve: &Reserve,
+) -> Result<CommitInfo, CommitError> {
     let began = Instant::now();
     let (result, spent_reserve) = match write::<R>(connection, batch) {
         Err(CommitError::Full) if reserve.spend() => (write::<R>(connection, batch), true),
@@ -163,8 +176,13 @@ fn write<R: Rows>(connection: &mut Connection, batch: &Batch<R::Change>) -> Resu
     let Err(source) = wrote else { return Ok(()) };
     let full = source.sqlite_error_code() == Some(ErrorCode::DiskFull);
     // A failed statement may or may not have rolled back by itself; dropping the transaction did it otherwise.
-    // Only where that is certain is a full disk a known rollback.
-    if full && connection.is_autocommit() { Err(CommitError::Full) } else { Err(CommitError::Failed { source }) }
+    // Only where that is certain is a full disk a known rollback. No room for the log's index is not: the log itself
+    // may have been written by then.
+    if full && connection.is_autocommit() {
+        Err(CommitError::Full)
+    } else {
+        Err(CommitError::Failed { source })
+    }
 }
 
 fn transact<R: Rows>(connection: &mut Connection, batch: &Batch<R::Change>) -> rusqlite::Result<()> {

@@ -104,7 +104,7 @@ impl Filter for Constraints {
     }
     fn remedy(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> String {
         match Self::failed(ask, candidate) {
-            Some(failed) => format!("drop the constraint `{failed}`, or give {} what it asks for", candidate.node.name),
+            Some(failed) => format!("drop the constraint `{failed}`, or give {} what it asks for", candidate.node().name),
             None => String::new(),
         }
     }
@@ -124,7 +124,7 @@ impl Filter for LocalImage {
         true
     }
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
-        ask.request.local_image.as_ref().is_none_or(|image| candidate.node.images.contains(image))
+        ask.request.local_image.as_ref().is_none_or(|image| candidate.node().images.contains(image))
     }
     fn tell(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> Told {
         let image = ask.request.local_image.as_deref().unwrap_or_default();
@@ -132,6 +132,6 @@ impl Filter for LocalImage {
         Told::text(format!("image: {image} {is}"))
     }
     fn remedy(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> String {
-        format!("push the image to a registry, or load it on {}", candidate.node.name)
+        format!("push the image to a registry, or load it on {}", candidate.node().name)
     }
 }

@@ -50,7 +50,7 @@ impl Filter for DistinctValues {
     }
     fn remedy(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> String {
         match Self::used_up(ask, candidate) {
-            Some((rule, None)) => format!("give {} the label {}", candidate.node.name, rule.key),
+            Some((rule, None)) => format!("give {} the label {}", candidate.node().name, rule.key),
             Some((rule, Some(tasks))) => format!("allow {} tasks of the group per {}", tasks + 1, rule.key),
             None => String::new(),
         }

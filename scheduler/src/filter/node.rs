@@ -20,13 +20,13 @@ impl Filter for State {
         true
     }
     fn passes(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
-        candidate.node.state == NodeState::Ready
+        candidate.node().state == NodeState::Ready
     }
     fn tell(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> Told {
-        Told::text(format!("state: {} ({} takes work)", candidate.node.state, NodeState::Ready))
+        Told::text(format!("state: {} ({} takes work)", candidate.node().state, NodeState::Ready))
     }
     fn remedy(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> String {
-        format!("bring {} back: it is {}", candidate.node.name, candidate.node.state)
+        format!("bring {} back: it is {}", candidate.node().name, candidate.node().state)
     }
 }
 
@@ -44,17 +44,17 @@ impl Filter for Available {
         true
     }
     fn passes(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
-        candidate.node.availability == Availability::Active
+        candidate.node().availability == Availability::Active
     }
     fn tell(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> Told {
         Told::text(format!(
             "availability: {} ({} takes work)",
-            candidate.node.availability,
+            candidate.node().availability,
             Availability::Active
         ))
     }
     fn remedy(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> String {
-        format!("make {} active again: it is {}", candidate.node.name, candidate.node.availability)
+        format!("make {} active again: it is {}", candidate.node().name, candidate.node().availability)
     }
 }
 
@@ -72,10 +72,10 @@ impl Filter for Healthy {
         true
     }
     fn passes(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
-        !candidate.node.conditions.iter().any(|condition| condition.blocks_work())
+        !candidate.node().conditions.iter().any(|condition| condition.blocks_work())
     }
     fn tell(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> Told {
-        let conditions = &candidate.node.conditions;
+        let conditions = &candidate.node().conditions;
         if conditions.is_empty() {
             return Told::text("condition: nothing is wrong");
         }
@@ -83,9 +83,9 @@ impl Filter for Healthy {
         Told::text(format!("condition: {}", words.join(", ")))
     }
     fn remedy(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> String {
-        let mut blocking = candidate.node.conditions.iter().filter(|c| c.blocks_work());
+        let mut blocking = candidate.node().conditions.iter().filter(|c| c.blocks_work());
         let first = blocking.next().map_or("", |condition| condition.hint());
-        format!("on {}: {first}", candidate.node.name)
+        format!("on {}: {first}", candidate.node().name)
     }
 }
 
@@ -103,7 +103,7 @@ impl Filter for Excluded {
         true
     }
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
-        !ask.request.exclude.contains(&candidate.node.id)
+        !ask.request.exclude.contains(&candidate.node().id)
     }
     fn tell(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> Told {
         Told::text(if self.passes(ask, candidate) {
@@ -113,6 +113,6 @@ impl Filter for Excluded {
         })
     }
     fn remedy(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> String {
-        format!("allow {} again", candidate.node.name)
+        format!("allow {} again", candidate.node().name)
     }
 }

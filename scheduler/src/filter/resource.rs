@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use orca_api::id::PlacementId;
 use orca_api::spec::Port;
 use orca_api::units::{Bytes, Cpu};
 
@@ -67,7 +68,7 @@ impl Filter for Room {
             show(self.short(ask, candidate)),
             self.remedy,
             show(candidate.row.free[self.resource]),
-            candidate.node.name
+            candidate.node().name
         )
     }
     fn misses(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> (u64, u64) {
@@ -80,12 +81,16 @@ pub(super) struct Ports;
 
 impl Ports {
     /// The first wanted port that clashes, and the task that has it.
-    fn taken<'a>(ask: &Ask<'a>, candidate: &Candidate<'_>) -> Option<(&'a Port, String)> {
+    fn taken<'a>(ask: &Ask<'a>, candidate: &Candidate<'_>) -> Option<(&'a Port, PlacementId)> {
         ask.request.ports.iter().find_map(|wanted| {
             let (holder, _) = candidate.slot.ports.iter().find(|(_, port)| wanted.clashes(port))?;
-            let task = ask.world.held.get(holder).map_or_else(|| holder.to_string(), |held| held.task.to_string());
-            Some((wanted, task))
+            Some((wanted, *holder))
         })
+    }
+
+    /// The task of a placement.
+    fn task(ask: &Ask<'_>, holder: PlacementId) -> String {
+        ask.world.held.get(&holder).map_or_else(|| holder.to_string(), |held| held.task.to_string())
     }
 }
 
@@ -96,25 +101,28 @@ impl Filter for Ports {
     fn wanted(&self, request: &Request) -> bool {
         request.ports.iter().any(|port| port.host.is_some())
     }
+    /// Only where the folded ports say that there may be a clash.
     fn reads_more(&self, _: &Request) -> bool {
-        true
+        false
     }
     fn passes(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> bool {
-        let taken = &candidate.slot.ports;
-        taken.is_empty() || !ask.request.ports.iter().any(|w| taken.iter().any(|(_, port)| w.clashes(port)))
+        ask.ports & candidate.row.ports == 0 || Self::taken(ask, candidate).is_none()
     }
     fn tell(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> Told {
         Told::text(match Self::taken(ask, candidate) {
             None => "port: all that are wanted are free".to_owned(),
-            Some((port, task)) => format!("port: {} is taken by task {task}", host_side(port)),
+            Some((port, holder)) => {
+                format!("port: {} is taken by task {}", host_side(port), Self::task(ask, holder))
+            }
         })
     }
     fn remedy(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> String {
-        Self::taken(ask, candidate).map_or_else(String::new, |(port, task)| {
+        Self::taken(ask, candidate).map_or_else(String::new, |(port, holder)| {
             format!(
-                "publish another port than {}, or stop task {task} on {}",
+                "publish another port than {}, or stop task {} on {}",
                 host_side(port),
-                candidate.node.name
+                Self::task(ask, holder),
+                candidate.node().name
             )
         })
     }

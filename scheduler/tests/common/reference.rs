@@ -200,7 +200,7 @@ impl Reference<'_> {
         };
         let shares: usize = values.iter().map(share).sum();
         let known = values.iter().map(count).sum::<usize>();
-        let lone = || self.request.group.as_ref().map_or(0, |g| self.told.held.values().filter(|h| h.group.as_ref() == Some(g)).count());
+        let lone = || self.request.group.as_ref().map_or(0, |g| self.told.held.values().filter(|h| h.group.as_ref() == Some(g) && self.told.nodes.contains_key(&h.node)).count());
         let total = 1 + if own { lone() } else { known };
         if shares == 0 {
             return 0;

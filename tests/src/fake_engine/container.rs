@@ -143,14 +143,27 @@ fn no_such(name: &str) -> Refused {
 pub(crate) fn create(shared: &Arc<Shared>, name: &str, body: &Value) -> Result<String, Refused> {
     let id = shared.with(|state| {
         if let Some(other) = state.find(name) {
-            return Err((409, format!("Conflict. The container name \"/{name}\" is already in use by container \"{}\".", other.id)));
+            return Err((
+                409,
+                format!(
+                    "Conflict. The container name \"/{name}\" is already in use by container \"{}\".",
+                    other.id
+                ),
+            ));
         }
         let image_name = body["Image"].as_str().unwrap_or_default();
-        let Some(image) = state.image(image_name).cloned() else { return Err((404, format!("No such image: {image_name}"))) };
+        let Some(image) = state.image(image_name).cloned() else {
+            return Err((404, format!("No such image: {image_name}")));
+        };
         for mount in body["HostConfig"]["Mounts"].as_array().into_iter().flatten() {
             let source = mount["Source"].as_str().unwrap_or_default();
             if mount["Type"] == "bind" && !std::path::Path::new(source).exists() {
-                return Err((400, format!("invalid mount config for type \"bind\": bind source path does not exist: {source}")));
+                return Err((
+                    400,
+                    format!(
+                        "invalid mount config for type \"bind\": bind source path does not exist: {source}"
+                    ),
+                ));
             }
         }
         let env: Vec<String> = strings(&body["Env"]);
@@ -223,15 +236,26 @@ fn begin(state: &mut State, name: &str) -> Result<Option<(String, u32, Behaviour
     let failed = container.behaviour.start_error.clone();
     let id = container.id.clone();
     let wanted = container.body["HostConfig"]["PortBindings"].clone();
-    let taken: Vec<u16> = state.containers.iter().filter(|c| c.lives()).flat_map(|c| c.ports.iter().map(|(_, host)| *host)).collect();
+    let taken: Vec<u16> = state
+        .containers
+        .iter()
+        .filter(|c| c.lives())
+        .flat_map(|c| c.ports.iter().map(|(_, host)| *host))
+        .collect();
     let mut ports = Vec::new();
     let mut conflict = None;
     for (port, bindings) in wanted.as_object().into_iter().flatten() {
         for binding in bindings.as_array().into_iter().flatten() {
             let fixed = binding["HostPort"].as_str().and_then(|p| p.parse::<u16>().ok()).filter(|p| *p > 0);
-            let host = fixed.unwrap_or_else(|| (32_768..=u16::MAX).find(|p| !taken.contains(p)).unwrap_or(u16::MAX));
+            let host =
+                fixed.unwrap_or_else(|| (32_768..=u16::MAX).find(|p| !taken.contains(p)).unwrap_or(u16::MAX));
             if taken.contains(&host) {
-                conflict = Some((500, format!("driver failed programming external connectivity on endpoint {name} (0123): Bind for 0.0.0.0:{host} failed: port is already allocated")));
+                conflict = Some((
+                    500,
+                    format!(
+                        "driver failed programming external connectivity on endpoint {name} (0123): Bind for 0.0.0.0:{host} failed: port is already allocated"
+                    ),
+                ));
             }
             ports.push((port.clone(), host));
         }
@@ -316,7 +340,10 @@ pub(crate) fn set_health(shared: &Shared, name: &str, health: &str) {
 
 /// Removes one, whatever it does.
 pub(crate) fn destroy(shared: &Shared, name: &str) {
-    let Some((id, attributes)) = shared.look(|state| state.find(name).map(|c| (c.id.clone(), attributes(c)))) else { return };
+    let Some((id, attributes)) = shared.look(|state| state.find(name).map(|c| (c.id.clone(), attributes(c))))
+    else {
+        return;
+    };
     end(shared, &id, 137, false);
     shared.with(|state| state.containers.retain(|c| c.id != id));
     shared.publish(event(&id, "destroy", &attributes));
@@ -326,7 +353,12 @@ pub(crate) fn destroy(shared: &Shared, name: &str) {
 pub(crate) fn remove(shared: &Shared, name: &str, force: bool) -> Result<(), Refused> {
     let lives = shared.look(|state| state.find(name).map(Container::lives)).ok_or_else(|| no_such(name))?;
     if lives && !force {
-        return Err((409, format!("You cannot remove a running container {name}. Stop the container before attempting removal or force remove")));
+        return Err((
+            409,
+            format!(
+                "You cannot remove a running container {name}. Stop the container before attempting removal or force remove"
+            ),
+        ));
     }
     destroy(shared, name);
     Ok(())

@@ -37,10 +37,20 @@ pub(super) fn create(shared: &Shared, name: &str, body: &Value) -> Result<String
         let container = state.find(name).ok_or_else(|| (404, format!("No such container: {name}")))?;
         match container.status {
             Status::Running => {}
-            Status::Paused => return Err((409, format!("Container {name} is paused, unpause the container before exec"))),
-            Status::Created | Status::Exited => return Err((409, format!("Container {} is not running", container.id))),
+            Status::Paused => {
+                return Err((409, format!("Container {name} is paused, unpause the container before exec")));
+            }
+            Status::Created | Status::Exited => {
+                return Err((409, format!("Container {} is not running", container.id)));
+            }
         }
-        let exec = Exec { command: strings(&body["Cmd"]), tty: body["Tty"] == true, container: container.id.clone(), code: None, started: false };
+        let exec = Exec {
+            command: strings(&body["Cmd"]),
+            tty: body["Tty"] == true,
+            container: container.id.clone(),
+            code: None,
+            started: false,
+        };
         let id = format!("exec{}", state.next());
         state.execs.insert(id.clone(), exec);
         Ok(id)
@@ -71,7 +81,8 @@ pub(super) fn resize(shared: &Shared, id: &str, query: &Query) -> Result<(), Ref
 
 /// Runs it over an upgraded connection.
 pub(super) fn start(shared: &Arc<Shared>, id: &str, mut request: Request<Incoming>) -> Answer {
-    let Some((command, tty)) = shared.look(|state| state.execs.get(id).map(|e| (e.command.clone(), e.tty))) else {
+    let Some((command, tty)) = shared.look(|state| state.execs.get(id).map(|e| (e.command.clone(), e.tty)))
+    else {
         return refused((404, format!("No such exec instance: {id}")));
     };
     let upgraded = hyper::upgrade::on(&mut request);
@@ -125,7 +136,9 @@ async fn run(mut connection: TokioIo<hyper::upgrade::Upgraded>, command: &[Strin
         },
         Some("exit") => words.parse().unwrap_or(0),
         _ => {
-            let text = format!("OCI runtime exec failed: exec failed: {words}: executable file not found in $PATH: unknown\r\n");
+            let text = format!(
+                "OCI runtime exec failed: exec failed: {words}: executable file not found in $PATH: unknown\r\n"
+            );
             let _ = connection.write_all(&shaped(1, text.as_bytes())).await;
             127
         }

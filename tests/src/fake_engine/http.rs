@@ -36,7 +36,10 @@ pub(super) async fn connection(stream: UnixStream, shared: Arc<Shared>) {
         async move { Ok::<_, Infallible>(answer(request, shared).await) }
     });
     // A client that goes away in the middle is the normal end of a stream here.
-    let _ = hyper::server::conn::http1::Builder::new().half_close(true).serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
     drop(counted);
 }
 
@@ -45,8 +48,12 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Answer {
     let (api, path) = split_version(&target);
     let (method, path) = (request.method().clone(), percent_decoded(path));
     let query = request.uri().query().unwrap_or_default().to_owned();
-    shared.with(|state| state.calls.push(Call { method: method.to_string(), api, path: path.clone(), query: query.clone() }));
-    let hangs = |faults: &super::Faults| faults.hang || faults.hang_path.as_ref().is_some_and(|end| path.ends_with(end.as_str()));
+    shared.with(|state| {
+        state.calls.push(Call { method: method.to_string(), api, path: path.clone(), query: query.clone() })
+    });
+    let hangs = |faults: &super::Faults| {
+        faults.hang || faults.hang_path.as_ref().is_some_and(|end| path.ends_with(end.as_str()))
+    };
     shared.until(|state| (!hangs(&state.faults)).then_some(())).await;
     let (newest, faults) = shared.look(|state| (state.api_newest, state.faults.clone()));
     if faults.delay > std::time::Duration::ZERO {
@@ -59,10 +66,16 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Answer {
     }
     if let Some(api) = api {
         if api > newest {
-            return refused((400, format!("client version 1.{api} is too new. Maximum supported API version is 1.{newest}")));
+            return refused((
+                400,
+                format!("client version 1.{api} is too new. Maximum supported API version is 1.{newest}"),
+            ));
         }
         if api < API_OLDEST {
-            return refused((400, format!("client version 1.{api} is too old. Minimum supported API version is 1.{API_OLDEST}")));
+            return refused((
+                400,
+                format!("client version 1.{api} is too old. Minimum supported API version is 1.{API_OLDEST}"),
+            ));
         }
     }
     route(&shared, &method, &path, &Query(query), request).await
@@ -75,7 +88,13 @@ fn split_version(path: &str) -> (Option<u32>, &str) {
     (rest[..end].parse().ok(), &rest[end..])
 }
 
-async fn route(shared: &Arc<Shared>, method: &Method, path: &str, query: &Query, request: Request<Incoming>) -> Answer {
+async fn route(
+    shared: &Arc<Shared>,
+    method: &Method,
+    path: &str,
+    query: &Query,
+    request: Request<Incoming>,
+) -> Answer {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let is = |wanted: Method| *method == wanted;
     match parts.as_slice() {
@@ -95,17 +114,23 @@ async fn route(shared: &Arc<Shared>, method: &Method, path: &str, query: &Query,
                 Err(refusal) => refused(refusal),
             }
         }
-        ["containers", name] if is(Method::DELETE) => done(container::remove(shared, name, query.is("force"))),
-        ["containers", name, "json"] => match shared.look(|state| state.find(name).map(container::Container::inspect)) {
-            Some(seen) => json_answer(200, &seen),
-            None => refused((404, format!("No such container: {name}"))),
-        },
+        ["containers", name] if is(Method::DELETE) => {
+            done(container::remove(shared, name, query.is("force")))
+        }
+        ["containers", name, "json"] => {
+            match shared.look(|state| state.find(name).map(container::Container::inspect)) {
+                Some(seen) => json_answer(200, &seen),
+                None => refused((404, format!("No such container: {name}"))),
+            }
+        }
         ["containers", name, "start"] => match container::start(shared, name) {
             Ok(true) => empty(204),
             Ok(false) => empty(304),
             Err(refusal) => refused(refusal),
         },
-        ["containers", name, "kill"] => done(container::kill(shared, name, &query.get("signal").unwrap_or_else(|| "KILL".to_owned()))),
+        ["containers", name, "kill"] => {
+            done(container::kill(shared, name, &query.get("signal").unwrap_or_else(|| "KILL".to_owned())))
+        }
         ["containers", name, "wait"] => streams::wait(shared, name),
         ["containers", name, "unpause"] => done(unpause(shared, name)),
         ["containers", name, "logs"] => streams::logs(shared, name, query),
@@ -128,18 +153,23 @@ async fn route(shared: &Arc<Shared>, method: &Method, path: &str, query: &Query,
 
 fn image(shared: &Shared, name: &str) -> Answer {
     match shared.look(|state| state.image(name).cloned()) {
-        Some(image) => json_answer(200, &json!({"Id": image.id, "Config": {"Labels": image.behaviour.image_labels}})),
+        Some(image) => {
+            json_answer(200, &json!({"Id": image.id, "Config": {"Labels": image.behaviour.image_labels}}))
+        }
         None => refused((404, format!("No such image: {name}"))),
     }
 }
 
 fn list(shared: &Shared, query: &Query) -> Answer {
-    let filters: Value = query.get("filters").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let filters: Value =
+        query.get("filters").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let wanted = container::strings(&filters["label"]);
     let all = query.is("all");
     let limit = query.get("limit").and_then(|n| n.parse().ok()).filter(|n| *n > 0).unwrap_or(usize::MAX);
     let found: Vec<Value> = shared.look(|state| {
-        let fits = |c: &&container::Container| (all || c.lives()) && wanted.iter().all(|label| has_label(&c.labels, label));
+        let fits = |c: &&container::Container| {
+            (all || c.lives()) && wanted.iter().all(|label| has_label(&c.labels, label))
+        };
         state.containers.iter().filter(fits).map(container::Container::summary).take(limit).collect()
     });
     json_answer(200, &Value::from(found))
@@ -167,7 +197,8 @@ fn unpause(shared: &Shared, name: &str) -> Result<(), container::Refused> {
 }
 
 async fn body(request: Request<Incoming>) -> Value {
-    let bytes = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let bytes =
+        request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
@@ -192,7 +223,11 @@ fn percent_decoded(text: &str) -> String {
 }
 
 pub(super) fn respond(status: u16, kind: &str, body: UnsyncBoxBody<Bytes, Infallible>) -> Answer {
-    Response::builder().status(status).header("Content-Type", kind).body(body).expect("a status and a plain header")
+    Response::builder()
+        .status(status)
+        .header("Content-Type", kind)
+        .body(body)
+        .expect("a status and a plain header")
 }
 
 pub(super) fn json_answer(status: u16, value: &Value) -> Answer {

@@ -29,8 +29,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 pub use self::behaviour::{Behaviour, HealthStep, RegistryImage};
 pub use self::container::{ContainerView, Status};
-pub use self::state::{Call, Faults};
 use self::state::State;
+pub use self::state::{Call, Faults};
 
 /// The engine.
 pub struct FakeEngine {
@@ -75,7 +75,14 @@ impl Shared {
     }
 
     fn publish(&self, event: serde_json::Value) {
-        if !self.look(|state| state.faults.drop_events) {
+        let told = self.with(|state| {
+            let told = !state.faults.drop_events;
+            if told {
+                state.remember(event.clone());
+            }
+            told
+        });
+        if told {
             // Nobody listening is no error: events are hints.
             let _ = self.events.send(event);
         }
@@ -85,7 +92,8 @@ impl Shared {
 impl FakeEngine {
     /// An engine in a fresh folder, with one image, `busybox:local`, whose containers run until they are stopped.
     pub fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("orca-fake-").tempdir().expect("a folder for the socket");
+        let folder =
+            tempfile::Builder::new().prefix("orca-fake-").tempdir().expect("a folder for the socket");
         let shared = Arc::new(Shared {
             state: Mutex::new(State::new()),
             changed: watch::Sender::new(0),
@@ -115,6 +123,7 @@ impl FakeEngine {
             parallel_pulls: 3,
             pull_stall: Duration::from_millis(400),
             call_timeout: Duration::from_millis(500),
+            kill_wait: Duration::from_millis(300),
             probe_period: Duration::from_millis(100),
             registry_config: self.folder.path().join("docker-config.json"),
             log: orcad::worker::docker::LogDefault::Local,
@@ -154,7 +163,9 @@ impl FakeEngine {
 
     /// How many calls had this method and a path that ends so.
     pub fn count(&self, method: &str, path_end: &str) -> usize {
-        self.shared.look(|state| state.calls.iter().filter(|c| c.method == method && c.path.ends_with(path_end)).count())
+        self.shared.look(|state| {
+            state.calls.iter().filter(|c| c.method == method && c.path.ends_with(path_end)).count()
+        })
     }
 
     /// Forgets the calls so far.
@@ -226,6 +237,11 @@ impl FakeEngine {
         self.shared.look(|state| state.resizes.clone())
     }
 
+    /// Pulls that are under way at present.
+    pub fn pulls(&self) -> usize {
+        self.shared.look(|state| state.pulls)
+    }
+
     /// Connections that are open at present.
     pub fn connections(&self) -> usize {
         self.shared.look(|state| state.connections)
@@ -245,7 +261,8 @@ impl FakeEngine {
         self.stop_listening();
         let listener = UnixListener::bind(self.socket()).expect("the socket of a fresh folder");
         let shared = Arc::clone(&self.shared);
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(serve(listener, shared)));
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(tokio::spawn(serve(listener, shared)));
     }
 
     /// Goes down as `kill -9` would: with `live_restore` containers live on, else they end with 137 when it is back.
@@ -258,6 +275,8 @@ impl FakeEngine {
     pub fn come_back(&self) {
         let running: Vec<String> = self.shared.with(|state| {
             state.life += 1;
+            // The engine's memory of events does not outlive it.
+            state.past_events.clear();
             let kept = state.live_restore;
             state.containers.iter().filter(|c| c.lives() && !kept).map(|c| c.id.clone()).collect()
         });

@@ -26,20 +26,34 @@ impl Drop for Underway {
 }
 
 pub(super) fn pull(shared: &Arc<Shared>, query: &Query, headers: &HeaderMap) -> Answer {
-    let (name, tag) = (query.get("fromImage").unwrap_or_default(), query.get("tag").unwrap_or_else(|| "latest".to_owned()));
+    let (name, tag) =
+        (query.get("fromImage").unwrap_or_default(), query.get("tag").unwrap_or_else(|| "latest".to_owned()));
     let separator = if tag.starts_with("sha256:") { '@' } else { ':' };
     let full = full_name(&format!("{name}{separator}{tag}"));
     let Some(image) = shared.look(|state| state.registry.get(&full).cloned()) else {
-        return refused((404, format!("pull access denied for {name}, repository does not exist or may require 'docker login': denied: requested access to the resource is denied")));
+        return refused((
+            404,
+            format!(
+                "pull access denied for {name}, repository does not exist or may require 'docker login': denied: requested access to the resource is denied"
+            ),
+        ));
     };
     if let Some(refusal) = image.refuse {
         return refused(refusal);
     }
     if let Some((user, password)) = &image.wants {
         match credentials(headers) {
-            None => return refused((500, format!("Get \"https://{name}/manifests/{tag}\": no basic auth credentials"))),
+            None => {
+                return refused((
+                    500,
+                    format!("Get \"https://{name}/manifests/{tag}\": no basic auth credentials"),
+                ));
+            }
             Some(given) if given["username"] != user.as_str() || given["password"] != password.as_str() => {
-                return refused((500, format!("Get \"https://{name}/manifests/{tag}\": unauthorized: authentication required")));
+                return refused((
+                    500,
+                    format!("Get \"https://{name}/manifests/{tag}\": unauthorized: authentication required"),
+                ));
             }
             Some(_) => {}
         }
@@ -47,21 +61,24 @@ pub(super) fn pull(shared: &Arc<Shared>, query: &Query, headers: &HeaderMap) -> 
     shared.with(|state| state.pulls += 1);
     let underway = Underway(Arc::clone(shared));
     let lines = script(&image, &tag);
-    let parts = stream::unfold((underway, full, image, lines, 0usize), |(underway, full, image, lines, at)| async move {
-        if image.stall_after.is_some_and(|n| at >= n) {
-            std::future::pending::<()>().await;
-        }
-        if at > 0 {
-            tokio::time::sleep(image.step).await;
-        }
-        let Some(line) = lines.get(at) else {
-            if image.fail.is_none() {
-                underway.0.with(|state| state.add_image(&full, image.behaviour.clone()));
+    let parts = stream::unfold(
+        (underway, full, image, lines, 0usize),
+        |(underway, full, image, lines, at)| async move {
+            if image.stall_after.is_some_and(|n| at >= n) {
+                std::future::pending::<()>().await;
             }
-            return None;
-        };
-        Some((Bytes::from(format!("{line}\n")), (underway, full, image, lines, at + 1)))
-    });
+            if at > 0 {
+                tokio::time::sleep(image.step).await;
+            }
+            let Some(line) = lines.get(at) else {
+                if image.fail.is_none() {
+                    underway.0.with(|state| state.add_image(&full, image.behaviour.clone()));
+                }
+                return None;
+            };
+            Some((Bytes::from(format!("{line}\n")), (underway, full, image, lines, at + 1)))
+        },
+    );
     flowing("application/json", parts)
 }
 

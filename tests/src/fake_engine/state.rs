@@ -24,6 +24,8 @@ pub struct Faults {
     pub delay: Duration,
     /// A frame of unknown kind stands in the output of containers.
     pub damaged_logs: bool,
+    /// Who follows the output of a container that ends does not get its last message.
+    pub lose_last_words: bool,
 }
 
 /// A call that was made.
@@ -58,10 +60,15 @@ pub(crate) struct State {
     pub(crate) live_restore: bool,
     pub(crate) api_newest: u32,
     pub(crate) connections: usize,
-    /// Pulls that are under way, and the most there were at once.
+    /// Pulls that are under way.
     pub(crate) pulls: usize,
+    /// The last events: what the engine replays to who asks for earlier ones.
+    pub(crate) past_events: std::collections::VecDeque<Value>,
     counter: u64,
 }
+
+/// Events that the engine keeps (moby daemon/events/events.go, `eventsLimit`).
+const EVENTS_KEPT: usize = 256;
 
 /// The oldest API that it accepts, as Docker 28 has it.
 pub(crate) const API_OLDEST: u32 = 24;
@@ -81,7 +88,15 @@ impl State {
             api_newest: 41,
             connections: 0,
             pulls: 0,
+            past_events: std::collections::VecDeque::new(),
             counter: 0,
+        }
+    }
+
+    pub(crate) fn remember(&mut self, event: Value) {
+        self.past_events.push_back(event);
+        if self.past_events.len() > EVENTS_KEPT {
+            self.past_events.pop_front();
         }
     }
 

@@ -18,7 +18,10 @@ const FREE_MIN: f64 = 0.10;
 /// Whether it answers, and why not.
 pub(super) fn reached(socket: &Path, status: &Result<Answer<Status>, Failure>) -> Finding {
     match status {
-        Ok(answer) => Finding::ok("daemon", format!("answers at {}, up since {}", socket.display(), answer.body.started_at)),
+        Ok(answer) => Finding::ok(
+            "daemon",
+            format!("answers at {}, up since {}", socket.display(), answer.body.started_at),
+        ),
         Err(failure) => {
             let why = failure.because.first().map_or_else(String::new, |why| format!(": {why}"));
             let state = if failure.exit == exit::NOT_ALLOWED { State::Unknown } else { State::Wrong };
@@ -44,14 +47,17 @@ pub(super) fn node(node: Result<&NodeDetail, String>) -> Vec<Finding> {
         Err(why) => return vec![Finding::new("node", State::Unknown, why)],
     };
     let mut findings = vec![match node.node.state {
-        NodeState::Ready => Finding::ok("node", format!("{} is ready, {}", node.node.name, node.node.availability)),
+        NodeState::Ready => {
+            Finding::ok("node", format!("{} is ready, {}", node.node.name, node.node.availability))
+        }
         state => Finding::new("node", State::Wrong, format!("{} is {state}", node.node.name))
             .remedy("journalctl -u orcad -e shows why its worker does not report"),
     }];
     findings.push(engine(node));
     for condition in &node.node.conditions {
         if !matches!(condition, Condition::EngineAway | Condition::EngineUnresponsive) {
-            findings.push(Finding::new("condition", State::Warning, condition.as_str()).remedy(condition.hint()));
+            findings
+                .push(Finding::new("condition", State::Warning, condition.as_str()).remedy(condition.hint()));
         }
     }
     if let Some(load) = &node.load {
@@ -59,18 +65,30 @@ pub(super) fn node(node: Result<&NodeDetail, String>) -> Vec<Finding> {
             findings.push(space(&format!("{} ({})", disk.path, disk.role), disk.total, disk.free));
         }
         if load.machine.pressure.is_none() {
-            findings.push(Finding::new("pressure", State::Unknown, "this kernel measures no pressure (PSI): `pressured` is never set")
-                .remedy("boot with psi=1"));
+            findings.push(
+                Finding::new(
+                    "pressure",
+                    State::Unknown,
+                    "this kernel measures no pressure (PSI): `pressured` is never set",
+                )
+                .remedy("boot with psi=1"),
+            );
         }
     }
     findings
 }
 
 fn engine(node: &NodeDetail) -> Finding {
-    let away = node.node.conditions.iter().find(|c| matches!(c, Condition::EngineAway | Condition::EngineUnresponsive));
+    let away = node
+        .node
+        .conditions
+        .iter()
+        .find(|c| matches!(c, Condition::EngineAway | Condition::EngineUnresponsive));
     match away {
         Some(condition) => Finding::new("engine", State::Wrong, condition.as_str()).remedy(condition.hint()),
-        None if node.node.engine.is_empty() => Finding::new("engine", State::Unknown, "it has not answered yet"),
+        None if node.node.engine.is_empty() => {
+            Finding::new("engine", State::Unknown, "it has not answered yet")
+        }
         None => Finding::ok(
             "engine",
             format!("Docker {}, API {}, cgroup v{}", node.node.engine, node.engine_api, node.cgroup),
@@ -82,7 +100,8 @@ fn engine(node: &NodeDetail) -> Finding {
 pub(super) fn space(of: &str, total: u64, free: u64) -> Finding {
     let text = format!("{} of {} free on {of}", Bytes::new(free), Bytes::new(total));
     if total > 0 && (free as f64) < total as f64 * FREE_MIN {
-        return Finding::new("disk", State::Warning, text).remedy("docker system df shows what the engine holds; df -h the rest");
+        return Finding::new("disk", State::Warning, text)
+            .remedy("docker system df shows what the engine holds; df -h the rest");
     }
     Finding::ok("disk", text)
 }
@@ -93,7 +112,10 @@ pub(super) fn tasks(status: &Status) -> Vec<Finding> {
     if of_tasks.is_empty() {
         return vec![Finding::ok("tasks", "none needs attention")];
     }
-    of_tasks.iter().map(|a| Finding::new("tasks", State::Warning, a.text.clone()).remedy(a.hint.clone())).collect()
+    of_tasks
+        .iter()
+        .map(|a| Finding::new("tasks", State::Warning, a.text.clone()).remedy(a.hint.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -111,7 +133,8 @@ mod tests {
     fn a_daemon_that_may_not_be_asked_is_not_wrong() {
         let denied = Err(crate::client::reach::not_allowed(Path::new("/run/x")));
         assert_eq!(reached(Path::new("/run/x"), &denied).state, State::Unknown);
-        let gone = Err(Failure::new("cannot reach").exit(exit::UNREACHABLE).hint("sudo systemctl start orcad"));
+        let gone =
+            Err(Failure::new("cannot reach").exit(exit::UNREACHABLE).hint("sudo systemctl start orcad"));
         let finding = reached(Path::new("/run/x"), &gone);
         assert_eq!((finding.state, finding.remedy.as_str()), (State::Wrong, "sudo systemctl start orcad"));
     }

@@ -16,18 +16,24 @@ pub(super) fn unit() -> Vec<Finding> {
     if !Path::new("/run/systemd/system").exists() {
         return vec![Finding::new("unit", State::Unknown, "systemd does not run this machine")];
     }
-    ["orcad.service", "orcad.socket"].into_iter().map(|unit| unit_state(unit, &systemctl("is-active", unit), &systemctl("is-enabled", unit))).collect()
+    ["orcad.service", "orcad.socket"]
+        .into_iter()
+        .map(|unit| unit_state(unit, &systemctl("is-active", unit), &systemctl("is-enabled", unit)))
+        .collect()
 }
 
 fn unit_state(unit: &str, active: &str, enabled: &str) -> Finding {
     match (active, enabled) {
         ("active", "enabled") => Finding::ok("unit", format!("{unit} is active and enabled")),
-        ("active", _) => Finding::new("unit", State::Warning, format!("{unit} is active, and not started at boot ({enabled})"))
-            .remedy(format!("sudo systemctl enable {unit}")),
+        ("active", _) => Finding::new(
+            "unit",
+            State::Warning,
+            format!("{unit} is active, and not started at boot ({enabled})"),
+        )
+        .remedy(format!("sudo systemctl enable {unit}")),
         ("", _) => Finding::new("unit", State::Unknown, format!("{unit}: systemctl cannot be asked")),
-        (other, _) => {
-            Finding::new("unit", State::Wrong, format!("{unit} is {other}")).remedy(format!("systemctl status {unit}, then sudo systemctl start {unit}"))
-        }
+        (other, _) => Finding::new("unit", State::Wrong, format!("{unit} is {other}"))
+            .remedy(format!("systemctl status {unit}, then sudo systemctl start {unit}")),
     }
 }
 
@@ -41,7 +47,12 @@ pub(super) fn clock_against(daemon: Time) -> Finding {
     let here = Time::from_ms(jiff::Timestamp::now().as_millisecond());
     let apart = here.since(daemon).max(daemon.since(here));
     if apart > CLOCK_MAX {
-        return Finding::new("clock", State::Warning, format!("this clock and the daemon's are {apart} apart")).remedy("timedatectl status");
+        return Finding::new(
+            "clock",
+            State::Warning,
+            format!("this clock and the daemon's are {apart} apart"),
+        )
+        .remedy("timedatectl status");
     }
     Finding::ok("clock", "agrees with the daemon's")
 }
@@ -51,7 +62,11 @@ pub(super) fn all() -> Vec<Finding> {
     let mut findings = vec![synchronised()];
     let state = Path::new("/var/lib/orca");
     if let Ok(figures) = rustix::fs::statvfs(if state.exists() { state } else { Path::new("/var/lib") }) {
-        findings.push(space("/var/lib/orca", figures.f_blocks * figures.f_frsize, figures.f_bavail * figures.f_frsize));
+        findings.push(space(
+            "/var/lib/orca",
+            figures.f_blocks * figures.f_frsize,
+            figures.f_bavail * figures.f_frsize,
+        ));
     }
     findings.push(membership());
     findings
@@ -61,7 +76,8 @@ fn synchronised() -> Finding {
     let output = Command::new("timedatectl").args(["show", "-p", "NTPSynchronized", "--value"]).output();
     match output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).as_deref() {
         Ok("yes") => Finding::ok("clock", "synchronised with the network"),
-        Ok("no") => Finding::new("clock", State::Warning, "not synchronised with the network").remedy("sudo timedatectl set-ntp true"),
+        Ok("no") => Finding::new("clock", State::Warning, "not synchronised with the network")
+            .remedy("sudo timedatectl set-ntp true"),
         _ => Finding::new("clock", State::Unknown, "timedatectl cannot say whether it is synchronised"),
     }
 }

@@ -93,7 +93,11 @@ fn show(printer: &Printer, findings: &[Finding]) -> Result<(), Failure> {
             State::Wrong => (BAD, "WRONG"),
             State::Unknown => (DIM, "unknown"),
         };
-        printer.line(format!("{style}{word:<8}{style:#}{:<12}{}", finding.what, words::plain(&finding.text)))?;
+        printer.line(format!(
+            "{style}{word:<8}{style:#}{:<12}{}",
+            finding.what,
+            words::plain(&finding.text)
+        ))?;
         if !finding.remedy.is_empty() {
             printer.line(format!("{:<20}{DIM}->{DIM:#} {}", "", words::plain(&finding.remedy)))?;
         }

@@ -39,6 +39,11 @@ async fn set(client: &Client, printer: Printer, names: &[String], availability: 
         return Ok(each.code);
     }
     let nodes = &each.done;
-    printer.objects(nodes, |node| node.id.to_string(), |node| node.name.to_string(), |wide| list::table(nodes, Time::default(), wide))?;
+    printer.objects(
+        nodes,
+        |node| node.id.to_string(),
+        |node| node.name.to_string(),
+        |wide| list::table(nodes, Time::default(), wide),
+    )?;
     Ok(each.code)
 }

@@ -20,13 +20,16 @@ pub async fn run(client: &Client, printer: Printer, names: &[String]) -> Outcome
     let mut now = Time::default();
     for name in names {
         let asked = client.call(Route::NodeInspect).part(name).answer::<NodeDetail>().await;
-        each.take(&printer, asked.map(|answer| {
-            now = answer.now;
-            answer.body
-        }));
+        each.take(
+            &printer,
+            asked.map(|answer| {
+                now = answer.now;
+                answer.body
+            }),
+        );
     }
     match printer.format() {
-        Format::Json => printer.json(&each.done)?,
+        Format::Json => printer.json_named(&each.done, names.len())?,
         _ => {
             for (i, node) in each.done.iter().enumerate() {
                 match printer.format() {
@@ -56,13 +59,37 @@ fn show(printer: &Printer, detail: &NodeDetail, now: Time) -> Result<(), Failure
     row("id", node.id.to_string())?;
     row("roles", list::roles(node))?;
     row("since", words::moment(node.since, now))?;
-    row("system", words::plain(&format!("{}, {} {}, kernel {}", detail.distribution, detail.os, detail.arch, detail.kernel)))?;
-    row("versions", words::plain(&format!("orcad {}, engine {} (API {}), cgroup v{}", node.version, node.engine, detail.engine_api, detail.cgroup)))?;
+    row(
+        "system",
+        words::plain(&format!(
+            "{}, {} {}, kernel {}",
+            detail.distribution, detail.os, detail.arch, detail.kernel
+        )),
+    )?;
+    row(
+        "versions",
+        words::plain(&format!(
+            "orcad {}, engine {} (API {}), cgroup v{}",
+            node.version, node.engine, detail.engine_api, detail.cgroup
+        )),
+    )?;
     let used = node.cpu.used.map(|used| format!(", {} used", words::cpu(used.cpus()))).unwrap_or_default();
-    row("cpu", format!("{} of {} reserved, {} kept for the system{used}", node.cpu.reserved, node.cpu.total, node.cpu.reserve))?;
+    row(
+        "cpu",
+        format!(
+            "{} of {} reserved, {} kept for the system{used}",
+            node.cpu.reserved, node.cpu.total, node.cpu.reserve
+        ),
+    )?;
     for (head, view) in [("memory", &node.memory), ("disk", &node.disk)] {
         let used = view.used.map(|used| format!(", {used} used")).unwrap_or_default();
-        row(head, format!("{} of {} reserved, {} kept for the system{used}", view.reserved, view.total, view.reserve))?;
+        row(
+            head,
+            format!(
+                "{} of {} reserved, {} kept for the system{used}",
+                view.reserved, view.total, view.reserve
+            ),
+        )?;
     }
     if let Some(load) = &detail.load {
         show_load(printer, load, now)?;
@@ -83,14 +110,33 @@ fn show_load(printer: &Printer, load: &NodeLoad, now: Time) -> Result<(), Failur
     let machine = &load.machine;
     let [one, five, fifteen] = machine.load_average;
     let at = load.at.map(|at| format!(" ({} ago)", words::age(at, now))).unwrap_or_default();
-    row("load", format!("{one:.2} {five:.2} {fifteen:.2}, {} of {} CPUs busy{at}", words::cpu(machine.cpu_average), machine.cpus))?;
+    row(
+        "load",
+        format!(
+            "{one:.2} {five:.2} {fifteen:.2}, {} of {} CPUs busy{at}",
+            words::cpu(machine.cpu_average),
+            machine.cpus
+        ),
+    )?;
     if machine.swap_total > 0 {
-        row("swap", format!("{} of {} used", words::bytes(machine.swap_used), words::bytes(machine.swap_total)))?;
+        row(
+            "swap",
+            format!("{} of {} used", words::bytes(machine.swap_used), words::bytes(machine.swap_total)),
+        )?;
     }
     for disk in &machine.disks {
         let path = words::plain(&disk.path);
-        let rates = format!("read {}, write {}", words::rate(disk.read_bytes_s), words::rate(disk.write_bytes_s));
-        row("disk", format!("{path}: {} of {} free ({}), {rates}", words::bytes(disk.free), words::bytes(disk.total), words::plain(&disk.role)))?;
+        let rates =
+            format!("read {}, write {}", words::rate(disk.read_bytes_s), words::rate(disk.write_bytes_s));
+        row(
+            "disk",
+            format!(
+                "{path}: {} of {} free ({}), {rates}",
+                words::bytes(disk.free),
+                words::bytes(disk.total),
+                words::plain(&disk.role)
+            ),
+        )?;
     }
     for network in &machine.networks {
         let (received, sent) = (words::rate(Some(network.rx_bytes_s)), words::rate(Some(network.tx_bytes_s)));
@@ -99,7 +145,10 @@ fn show_load(printer: &Printer, load: &NodeLoad, now: Time) -> Result<(), Failur
     match &machine.pressure {
         Some(p) => row(
             "pressure",
-            format!("cpu {:.1} %, memory {:.1} % (full {:.1}), io {:.1} % (full {:.1})", p.cpu_some, p.memory_some, p.memory_full, p.io_some, p.io_full),
+            format!(
+                "cpu {:.1} %, memory {:.1} % (full {:.1}), io {:.1} % (full {:.1})",
+                p.cpu_some, p.memory_some, p.memory_full, p.io_some, p.io_full
+            ),
         )?,
         None => row("pressure", "not measured: the kernel has no PSI".to_owned())?,
     }

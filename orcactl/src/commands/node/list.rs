@@ -16,7 +16,12 @@ use crate::output::words;
 pub async fn run(client: &Client, printer: Printer) -> Outcome {
     let answer = client.call(Route::NodeList).answer::<List<NodeView>>().await?;
     let nodes = answer.body.items;
-    printer.objects(&nodes, |node| node.id.to_string(), |node| node.name.to_string(), |wide| table(&nodes, answer.now, wide))?;
+    printer.objects(
+        &nodes,
+        |node| node.id.to_string(),
+        |node| node.name.to_string(),
+        |wide| table(&nodes, answer.now, wide),
+    )?;
     Ok(exit::OK)
 }
 
@@ -31,7 +36,14 @@ pub(super) fn table(nodes: &[NodeView], now: Time, wide: bool) -> Table {
         let mut row = vec![
             Cell::from(&node.name),
             Cell::from(roles(node)),
-            Cell::styled(state(node), if node.conditions.is_empty() { words::node_style(node.state, node.availability) } else { BAD }),
+            Cell::styled(
+                state(node),
+                if node.conditions.is_empty() {
+                    words::node_style(node.state, node.availability)
+                } else {
+                    BAD
+                },
+            ),
             Cell::from(node.tasks),
             Cell::from(format!("{} of {}", node.cpu.reserved, node.cpu.total)),
             Cell::from(format!("{} of {}", node.memory.reserved, node.memory.total)),

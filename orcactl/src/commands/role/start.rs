@@ -59,11 +59,19 @@ async fn start_unit(client: &Client, printer: &Printer, unreachable: Failure) ->
     if !terminal::stdin_is_terminal() {
         systemctl.arg("--no-ask-password");
     }
-    let started = systemctl.args(["start", UNIT]).stdin(Stdio::inherit()).stdout(Stdio::null()).stderr(Stdio::piped()).output().await;
+    let started = systemctl
+        .args(["start", UNIT])
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .await;
     let output = match started {
         Ok(output) => output,
         Err(error) => {
-            return Err(unreachable.because(format!("systemctl cannot be run: {error}")).hint("start orcad by hand: sudo orcad"));
+            return Err(unreachable
+                .because(format!("systemctl cannot be run: {error}"))
+                .hint("start orcad by hand: sudo orcad"));
         }
     };
     if !output.status.success() {
@@ -78,7 +86,9 @@ async fn start_unit(client: &Client, printer: &Printer, unreachable: Failure) ->
     loop {
         match client.call(Route::Version).answer::<VersionView>().await {
             Ok(_) => break,
-            Err(failure) if failure.is_unreachable() && Instant::now() < deadline => tokio::time::sleep(LOOK_EVERY).await,
+            Err(failure) if failure.is_unreachable() && Instant::now() < deadline => {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
             Err(failure) => return Err(failure),
         }
     }

@@ -33,7 +33,8 @@ const CHUNK: usize = 16 * 1024;
 pub async fn run(client: &Client, args: &ExecArgs) -> Outcome {
     let (name, command) = split(&args.name_and_command)?;
     if args.tty && args.interactive && !terminal::stdin_is_terminal() {
-        return Err(Failure::usage("-t needs a terminal, and standard input is none").hint("leave -t out: -i passes a pipe or a file on"));
+        return Err(Failure::usage("-t needs a terminal, and standard input is none")
+            .hint("leave -t out: -i passes a pipe or a file on"));
     }
     let mut variables = BTreeMap::new();
     env::add_flags(&mut variables, &args.env, &env::of_process)?;
@@ -71,7 +72,9 @@ fn split(words: &[String]) -> Result<(&str, &[String]), Failure> {
 }
 
 fn raw_mode() -> Result<RawMode, Failure> {
-    RawMode::enter().map_err(|error| Failure::new("the terminal cannot be prepared").because(error.to_string()).hint("leave -t out"))
+    RawMode::enter().map_err(|error| {
+        Failure::new("the terminal cannot be prepared").because(error.to_string()).hint("leave -t out")
+    })
 }
 
 /// Standard input and the window's size, as frames.
@@ -103,7 +106,9 @@ async fn receive(mut from: ReadHalf<TokioIo<Upgraded>>) -> Outcome {
     let printer = Printer::plain();
     let mut decoder = Decoder::default();
     let mut buffer = vec![0; CHUNK];
-    let broken = |why: String| Failure::new("the connection to the process broke").exit(exit::UNREACHABLE).because(why);
+    let broken = |why: String| {
+        Failure::new("the connection to the process broke").exit(exit::UNREACHABLE).because(why)
+    };
     loop {
         let read = from.read(&mut buffer).await.map_err(|error| broken(error.to_string()))?;
         if read == 0 {

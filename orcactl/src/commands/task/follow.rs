@@ -24,12 +24,10 @@ use crate::output::printer::Printer;
 use crate::output::progress::Board;
 use crate::output::words;
 
-/// How long one question is parked.
+/// How long one question is parked; a change, and progress too, answers it earlier.
 const PARKED: Span = Span::from_secs(30);
-/// The same where a bar moves: progress has no revision of its own.
-const PARKED_LIVE: Span = Span::from_ms(500);
 /// How long a daemon that went away is waited for.
-const AWAY_MAX: Duration = Duration::from_secs(60);
+const AWAY_MAX: Duration = Duration::from_mins(1);
 /// How long to wait between two questions that were answered at once.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Lines of output shown with a failure.
@@ -64,12 +62,15 @@ pub async fn until(
     loop {
         board.show(&task);
         match judge(&task) {
-            Verdict::Reached => return Ok(End::Reached(task)),
+            Verdict::Reached => {
+                board.close();
+                return Ok(End::Reached(task));
+            }
             Verdict::Cannot => return Ok(End::Cannot(task)),
             Verdict::GoOn => {}
         }
         let next = tokio::select! {
-            next = newer(client, printer, &board, &task) => next,
+            next = newer(client, &board, &task) => next,
             () = expired(deadline) => {
                 drop(board);
                 return Err(Failure::new(format!("time is up: {} is still {}", task.name, words::state(&task)))
@@ -104,14 +105,13 @@ async fn expired(deadline: Option<Instant>) {
 }
 
 /// The task when it has changed, or after a while.
-async fn newer(client: &Client, printer: &Printer, board: &Board, task: &TaskView) -> Result<TaskView, Failure> {
-    let parked = if printer.is_live() { PARKED_LIVE } else { PARKED };
+async fn newer(client: &Client, board: &Board, task: &TaskView) -> Result<TaskView, Failure> {
     let id = task.id.to_string();
     let began = Instant::now();
     let mut told = false;
     loop {
         let asked = Instant::now();
-        let call = client.call(Route::TaskInspect).part(&id).parked(task.revision, parked);
+        let call = client.call(Route::TaskInspect).part(&id).parked(task.revision, PARKED);
         match call.answer::<TaskDetail>().await {
             Ok(answer) => {
                 if answer.body.task == *task && asked.elapsed() < PAUSE {
@@ -140,7 +140,10 @@ pub fn runs(task: &TaskView, attempts_before: Option<u32>) -> Verdict {
         (State::Stopped, _) if fresh || task.wanted == Wanted::Stopped => Verdict::Cannot,
         (State::Failed | State::Rejected | State::Lost, _) if fresh => Verdict::Cannot,
         (State::Waiting, None | Some(Reason::New | Reason::WaitingOn)) => Verdict::GoOn,
-        (State::Waiting, Some(Reason::NoFit | Reason::NoImageOnNode | Reason::Paused | Reason::EngineAway)) => Verdict::Cannot,
+        (
+            State::Waiting,
+            Some(Reason::NoFit | Reason::NoImageOnNode | Reason::Paused | Reason::EngineAway),
+        ) => Verdict::Cannot,
         (State::Waiting, Some(_)) if fresh => Verdict::Cannot,
         _ => Verdict::GoOn,
     }
@@ -148,14 +151,15 @@ pub fn runs(task: &TaskView, attempts_before: Option<u32>) -> Verdict {
 
 /// Whether nothing of a task runs any more, and nothing will by itself.
 pub fn is_stopped(task: &TaskView) -> bool {
-    task.next_attempt_at.is_none()
-        && (task.state.is_terminal() || (task.state == State::Waiting && task.wanted == Wanted::Stopped))
+    let ended = task.state.is_terminal() || (task.state == State::Waiting && task.wanted == Wanted::Stopped);
+    ended && (task.wanted == Wanted::Stopped || task.next_attempt_at.is_none())
 }
 
 /// Why a task does not run, with its last words.
 pub async fn cannot_run(client: &Client, task: &TaskView, explanation: Option<Explanation>) -> Failure {
     let name = &task.name;
-    let mut failure = Failure::new(format!("{name} does not run: {}", words::state(task))).because(task.message.clone());
+    let mut failure =
+        Failure::new(format!("{name} does not run: {}", words::state(task))).because(task.message.clone());
     if task.reason == Some(Reason::NoFit) {
         failure.code = Some(Code::NoFit);
         failure = why_not(client, task, failure, explanation).await;
@@ -177,13 +181,20 @@ pub async fn cannot_run(client: &Client, task: &TaskView, explanation: Option<Ex
 }
 
 /// What the nodes lack, from the explanation.
-async fn why_not(client: &Client, task: &TaskView, mut failure: Failure, explanation: Option<Explanation>) -> Failure {
+async fn why_not(
+    client: &Client,
+    task: &TaskView,
+    mut failure: Failure,
+    explanation: Option<Explanation>,
+) -> Failure {
     let explanation = match explanation {
         Some(explanation) => explanation,
-        None => match client.call(Route::TaskExplain).part(task.name.as_str()).answer::<Explanation>().await {
-            Ok(answer) => answer.body,
-            Err(_) => return failure,
-        },
+        None => {
+            match client.call(Route::TaskExplain).part(task.name.as_str()).answer::<Explanation>().await {
+                Ok(answer) => answer.body,
+                Err(_) => return failure,
+            }
+        }
     };
     if task.message.is_empty() {
         failure = failure.because(explanation.verdict);
@@ -200,13 +211,13 @@ async fn why_not(client: &Client, task: &TaskView, mut failure: Failure, explana
 }
 
 /// The last lines of a task's output, as a block; `None` where there are none, or they may not be seen.
-async fn last_lines(client: &Client, name: &str) -> Option<String> {
+async fn last_lines(client: &Client, name: &str) -> Option<Box<str>> {
     let lines = last_output(client, name, LAST_LINES).await;
     if lines.is_empty() {
         return None;
     }
     let lines: Vec<String> = lines.iter().map(|line| format!("  | {}", words::plain(line))).collect();
-    Some(format!("the last lines of {name}:\n{}", lines.join("\n")))
+    Some(format!("the last lines of {name}:\n{}", lines.join("\n")).into_boxed_str())
 }
 
 /// The last lines of a task's output; none where they may not be seen.

@@ -25,13 +25,16 @@ pub async fn run(client: &Client, printer: Printer, names: &[String]) -> Outcome
     let mut now = Time::default();
     for name in names {
         let asked = client.call(Route::TaskInspect).part(name).answer::<TaskDetail>().await;
-        each.take(&printer, asked.map(|answer| {
-            now = answer.now;
-            answer.body
-        }));
+        each.take(
+            &printer,
+            asked.map(|answer| {
+                now = answer.now;
+                answer.body
+            }),
+        );
     }
     if printer.format() == Format::Json {
-        printer.json(&each.done)?;
+        printer.json_named(&each.done, names.len())?;
         return Ok(each.code);
     }
     for (i, detail) in each.done.iter().enumerate() {
@@ -75,11 +78,28 @@ fn show(printer: &Printer, detail: &TaskDetail, output: &[String], now: Time) ->
     row("image", task.image.clone())?;
     row("command", command(&detail.spec))?;
     row("ports", words::ports(&task.ports))?;
-    row("cpu", resources(detail.spec.cpus.map(|c| c.to_string()), detail.spec.cpu_reservation().to_string()))?;
-    row("memory", resources(detail.spec.memory.map(|m| m.to_string()), detail.spec.memory_reservation().to_string()))?;
+    row(
+        "cpu",
+        resources(detail.spec.cpus.map(|c| c.to_string()), detail.spec.cpu_reservation().to_string()),
+    )?;
+    row(
+        "memory",
+        resources(detail.spec.memory.map(|m| m.to_string()), detail.spec.memory_reservation().to_string()),
+    )?;
     row("mounts", detail.spec.mounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))?;
-    row("restart", format!("{}; {} so far", detail.spec.restart, words::count(u64::from(task.restarts), "restart")))?;
-    row("id", format!("{} (version {} of its spec, made {})", task.id, task.version, words::moment(task.created_at, now)))?;
+    row(
+        "restart",
+        format!("{}; {} so far", detail.spec.restart, words::count(u64::from(task.restarts), "restart")),
+    )?;
+    row(
+        "id",
+        format!(
+            "{} (version {} of its spec, made {})",
+            task.id,
+            task.version,
+            words::moment(task.created_at, now)
+        ),
+    )?;
     if !detail.history.is_empty() {
         printer.line(format!("\n{BOLD}attempts{BOLD:#}"))?;
         printer.table(&attempts(&detail.history, now))?;
@@ -100,18 +120,27 @@ fn command(spec: &TaskSpec) -> String {
 }
 
 fn resources(limit: Option<String>, reserved: String) -> String {
-    format!("{} reserved, {}", reserved, limit.map_or_else(|| "no limit".to_owned(), |limit| format!("at most {limit}")))
+    format!(
+        "{} reserved, {}",
+        reserved,
+        limit.map_or_else(|| "no limit".to_owned(), |limit| format!("at most {limit}"))
+    )
 }
 
 fn attempts(history: &[AttemptStatus], now: Time) -> Table {
     let mut table = Table::new(&[">NO", "STATE", "STARTED", "RAN", "MESSAGE"]);
     for attempt in history.iter().rev() {
-        let why = attempt.reason.map(|reason| format!(" ({})", words::why(reason, attempt.exit_code, attempt.signal)));
-        let ran = attempt.started_at.map(|started| words::short(attempt.finished_at.unwrap_or(now).since(started)));
+        let why = attempt
+            .reason
+            .map(|reason| format!(" ({})", words::why(reason, attempt.exit_code, attempt.signal)));
+        let ran =
+            attempt.started_at.map(|started| words::short(attempt.finished_at.unwrap_or(now).since(started)));
         table.row(vec![
             Cell::from(attempt.number),
             Cell::from(format!("{}{}", attempt.state, why.unwrap_or_default())),
-            Cell::from(attempt.started_at.map(|at| format!("{} ago", words::age(at, now))).unwrap_or_default()),
+            Cell::from(
+                attempt.started_at.map(|at| format!("{} ago", words::age(at, now))).unwrap_or_default(),
+            ),
             Cell::from(ran.unwrap_or_default()),
             Cell::from(&attempt.message),
         ]);

@@ -25,9 +25,18 @@ pub async fn run(client: &Client, printer: Printer, filter: &[String]) -> Outcom
             break answer.now;
         }
     };
-    printer.objects(&tasks, |task| task.id.to_string(), |task| task.name.to_string(), |wide| table(&tasks, now, wide))?;
+    printer.objects(
+        &tasks,
+        |task| task.id.to_string(),
+        |task| task.name.to_string(),
+        |wide| table(&tasks, now, wide),
+    )?;
     if tasks.is_empty() {
-        printer.note(if filter.is_some() { "no such tasks" } else { "no tasks yet: orcactl task start IMAGE" });
+        printer.note(if filter.is_some() {
+            "no such tasks"
+        } else {
+            "no tasks yet: orcactl task start IMAGE"
+        });
     }
     Ok(exit::OK)
 }

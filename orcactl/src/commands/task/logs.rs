@@ -27,8 +27,12 @@ pub async fn run(client: &Client, args: &LogsArgs) -> Outcome {
             .hint("--since 10m, or --since 2026-11-24T18:30:00Z"));
     }
     let printer = Printer::plain().quiet(args.quiet);
-    let call = client.call(Route::TaskLogs).part(&args.name).query_some("follow", args.follow.then_some(true));
-    let call = call.query_some("tail", args.tail).query_some("since", args.since.as_ref()).query_some("attempt", args.attempt);
+    let call =
+        client.call(Route::TaskLogs).part(&args.name).query_some("follow", args.follow.then_some(true));
+    let call = call
+        .query_some("tail", args.tail)
+        .query_some("since", args.since.as_ref())
+        .query_some("attempt", args.attempt);
     let mut lines = call.stream().await?;
     let escape = terminal::stdout_is_terminal();
     while let Some(line) = lines.next().await? {
@@ -38,7 +42,9 @@ pub async fn run(client: &Client, args: &LogsArgs) -> Outcome {
         match (args.format, serde_json::from_str::<LogLine>(&line)) {
             (LogFormat::Json, Ok(LogLine::Note { .. })) if args.quiet => {}
             (LogFormat::Json, Ok(line)) => printer.json_line(&line)?,
-            (LogFormat::Text, Ok(LogLine::Note { text })) => printer.note(format!("{DIM}-- {}{DIM:#}", words::plain(&text))),
+            (LogFormat::Text, Ok(LogLine::Note { text })) => {
+                printer.note(format!("{DIM}-- {}{DIM:#}", words::plain(&text)));
+            }
             (LogFormat::Text, Ok(LogLine::Line { time, text, .. })) => {
                 let time = match time.filter(|_| args.timestamps) {
                     Some(time) => format!("{time} "),

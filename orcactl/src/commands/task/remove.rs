@@ -1,9 +1,12 @@
 //! `orcactl task remove`.
+//!
+//! The name is free when the last process has ended: that is waited for.
 
-use orca_api::control::{TaskAnswer, TaskView};
+use orca_api::control::{TaskAnswer, TaskDetail, TaskView};
 use orca_api::error::Code;
 use orca_api::route::Route;
 
+use super::follow::{self, End, Verdict};
 use super::stop;
 use crate::cli::task::RemoveArgs;
 use crate::client::Client;
@@ -23,6 +26,10 @@ pub async fn run(client: &Client, printer: Printer, args: &RemoveArgs) -> Outcom
             }
             other => other,
         };
+        let outcome = match outcome {
+            Ok(task) if !args.detach => gone(client, &printer, task).await,
+            other => other,
+        };
         each.take(&printer, outcome);
     }
     stop::show(&printer, &each.done)?;
@@ -32,6 +39,20 @@ pub async fn run(client: &Client, printer: Printer, args: &RemoveArgs) -> Outcom
 async fn remove(client: &Client, name: &str, force: bool) -> Result<TaskView, Failure> {
     let call = client.call(Route::TaskRemove).part(name).query_some("force", force.then_some(true));
     call.answer::<TaskAnswer>().await.map(|answer| answer.body.task)
+}
+
+/// Waits until nothing is left of a task.
+async fn gone(client: &Client, printer: &Printer, task: TaskView) -> Result<TaskView, Failure> {
+    let id = task.id.to_string();
+    match client.call(Route::TaskInspect).part(&id).answer::<TaskDetail>().await {
+        Ok(answer) => match follow::until(client, printer, answer.body.task, None, |_| Verdict::GoOn).await {
+            Err(failure) if failure.code == Some(Code::NoSuchTask) => Ok(task),
+            Err(failure) => Err(failure),
+            Ok(End::Reached(task) | End::Cannot(task)) => Ok(task),
+        },
+        Err(failure) if failure.code == Some(Code::NoSuchTask) => Ok(task),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn with_hint(failure: Failure, name: &str) -> Failure {

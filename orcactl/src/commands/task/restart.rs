@@ -25,7 +25,8 @@ pub async fn run(client: &Client, printer: Printer, args: &RestartArgs) -> Outco
 async fn restart(client: &Client, printer: &Printer, name: &str, detach: bool) -> Result<TaskView, Failure> {
     // The attempt that runs now does not count as the one that is waited for.
     let before = client.call(Route::TaskInspect).part(name).answer::<TaskDetail>().await?.body.task.attempts;
-    let answer = client.call(Route::TaskRestart).part(name).body(&RestartTask {})?.answer::<TaskAnswer>().await?.body;
+    let answer =
+        client.call(Route::TaskRestart).part(name).body(&RestartTask {})?.answer::<TaskAnswer>().await?.body;
     if detach {
         return Ok(answer.task);
     }

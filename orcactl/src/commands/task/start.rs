@@ -3,6 +3,7 @@
 use orca_api::control::{StartTask, TaskAnswer};
 use orca_api::error::exit;
 use orca_api::route::Route;
+use orca_api::task::Reason;
 
 use super::follow::{self, End};
 use super::list;
@@ -31,8 +32,8 @@ pub async fn run(client: &Client, printer: Printer, args: &StartArgs) -> Outcome
     let task = if args.detach {
         task
     } else {
-        // A task that had attempts before is judged by its next one; so is one whose place a new spec takes.
-        let before = (changed && task.version > 1).then_some(task.attempts);
+        // While the run that it replaces ends, the attempts are that one's.
+        let before = (task.reason == Some(Reason::StoppedByRollout)).then_some(task.attempts);
         match follow::until(client, &printer, task, args.timeout, |task| follow::runs(task, before)).await? {
             End::Reached(task) => task,
             End::Cannot(task) => return Err(follow::cannot_run(client, &task, explanation).await),

@@ -20,7 +20,9 @@ pub async fn run(client: &Client, printer: Printer, names: &[String]) -> Outcome
         let asked = client.call(Route::TaskStats).part(name).answer::<TaskStats>().await;
         each.take(&printer, asked.map(|answer| answer.body));
     }
-    let id = |stats: &TaskStats| stats.load.as_ref().map_or_else(|| stats.name.to_string(), |load| load.task.to_string());
+    let id = |stats: &TaskStats| {
+        stats.load.as_ref().map_or_else(|| stats.name.to_string(), |load| load.task.to_string())
+    };
     printer.objects(&each.done, id, |stats| stats.name.to_string(), |wide| table(&each.done, wide))?;
     if each.done.is_empty() && each.code == 0 {
         printer.note("no task runs");
@@ -29,7 +31,18 @@ pub async fn run(client: &Client, printer: Printer, names: &[String]) -> Outcome
 }
 
 fn table(stats: &[TaskStats], wide: bool) -> Table {
-    let mut heads = vec!["NAME", "NODE", ">CPU", ">MEMORY", ">LIMIT", ">NET IN", ">NET OUT", ">DISK READ", ">DISK WRITE", ">PIDS"];
+    let mut heads = vec![
+        "NAME",
+        "NODE",
+        ">CPU",
+        ">MEMORY",
+        ">LIMIT",
+        ">NET IN",
+        ">NET OUT",
+        ">DISK READ",
+        ">DISK WRITE",
+        ">PIDS",
+    ];
     if wide {
         heads.extend([">CPU AVERAGE", ">MEMORY PEAK", ">ATTEMPT"]);
     }

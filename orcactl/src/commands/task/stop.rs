@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::commands::{Each, Outcome};
 use crate::output::error::Failure;
 use crate::output::printer::Printer;
+use crate::output::words;
 
 /// Asks all tasks to stop, then waits for each.
 pub async fn run(client: &Client, printer: Printer, args: &StopArgs) -> Outcome {
@@ -23,10 +24,11 @@ pub async fn run(client: &Client, printer: Printer, args: &StopArgs) -> Outcome 
     }
     let mut each = Each { done: Vec::new(), code: asked.code };
     for answer in asked.done {
-        if !answer.changed {
-            printer.note(format!("{} was stopped already", answer.task.name));
+        if !answer.changed && follow::is_stopped(&answer.task) {
+            printer.note(format!("{} does not run: {}", answer.task.name, words::state(&answer.task)));
         }
-        let outcome = if args.detach { Ok(answer.task) } else { stopped(client, &printer, answer.task).await };
+        let outcome =
+            if args.detach { Ok(answer.task) } else { stopped(client, &printer, answer.task).await };
         each.take(&printer, outcome);
     }
     show(&printer, &each.done)?;
@@ -45,5 +47,10 @@ pub(super) fn show(printer: &Printer, tasks: &[TaskView]) -> Result<(), Failure>
         return tasks.iter().try_for_each(|task| printer.line(&task.name));
     }
     let now = Time::from_ms(jiff::Timestamp::now().as_millisecond());
-    printer.objects(tasks, |task| task.id.to_string(), |task| task.name.to_string(), |wide| list::table(tasks, now, wide))
+    printer.objects(
+        tasks,
+        |task| task.id.to_string(),
+        |task| task.name.to_string(),
+        |wide| list::table(tasks, now, wide),
+    )
 }

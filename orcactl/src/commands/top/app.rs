@@ -110,7 +110,8 @@ impl App {
     pub(super) fn take(&mut self, picture: Picture, now: Time) {
         let mut loads: BTreeMap<Name, TaskLoad> =
             picture.stats.into_iter().filter_map(|s| s.load.map(|load| (s.name, load))).collect();
-        self.rows = picture.tasks.into_iter().map(|task| Row { load: loads.remove(&task.name), task }).collect();
+        self.rows =
+            picture.tasks.into_iter().map(|task| Row { load: loads.remove(&task.name), task }).collect();
         self.nodes = picture.nodes;
         self.now = now;
         self.lost = None;
@@ -131,9 +132,18 @@ impl App {
         let needle = self.filter.to_lowercase();
         let passes = |row: &&Row| {
             let t = &row.task;
-            let fault = t.phase == Phase::Failed || t.phase == Phase::Pending || t.stale_since.is_some() || t.warning.is_some();
-            let texts = [t.name.as_str(), t.image.as_str(), t.state.as_str(), t.node.as_ref().map_or("", |n| n.as_str())];
-            (!self.only_faults || fault) && (needle.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&needle)))
+            let fault = t.phase == Phase::Failed
+                || t.phase == Phase::Pending
+                || t.stale_since.is_some()
+                || t.warning.is_some();
+            let texts = [
+                t.name.as_str(),
+                t.image.as_str(),
+                t.state.as_str(),
+                t.node.as_ref().map_or("", |n| n.as_str()),
+            ];
+            (!self.only_faults || fault)
+                && (needle.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&needle)))
         };
         let mut rows: Vec<&Row> = self.rows.iter().filter(passes).collect();
         let cpu = |r: &Row| r.load.as_ref().map_or(0.0, |l| l.cpu_now);
@@ -226,7 +236,12 @@ pub(super) mod tests {
 
     /// Three tasks: `api` is busy, `db` is large, `job` has failed.
     pub(in crate::commands::top) fn picture() -> Picture {
-        let view = |name: &str, phase: &str, state: &str, reason: serde_json::Value, restarts: u32| -> TaskView {
+        let view = |name: &str,
+                    phase: &str,
+                    state: &str,
+                    reason: serde_json::Value,
+                    restarts: u32|
+         -> TaskView {
             serde_json::from_value(serde_json::json!({
                 "id": "0123456789ABCDEF", "name": name, "revision": 1, "wanted": "running", "phase": phase, "state": state,
                 "reason": reason, "message": "", "hint": "", "node": "n1", "node_id": "0123456789ABCDEF",

@@ -8,7 +8,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as TableRow, StatefulWidget, Table, TableState, Widget};
+use ratatui::widgets::{
+    Block, Cell, Clear, Paragraph, Row as TableRow, StatefulWidget, Table, TableState, Widget,
+};
 
 use super::app::{App, Row};
 use crate::output::words;
@@ -27,7 +29,9 @@ pub(super) fn screen(frame: &mut Frame<'_>, app: &App) {
 /// One picture as text, without styles: for `--once` and pipes.
 pub(super) fn text(app: &App, columns: usize) -> String {
     let width = u16::try_from(columns.clamp(80, 240)).unwrap_or(80);
-    let height = u16::try_from(app.visible().len() + app.nodes.len().min(NODES_SHOWN) + 4).unwrap_or(u16::MAX).clamp(6, 4096);
+    let height = u16::try_from(app.visible().len() + app.nodes.len().min(NODES_SHOWN) + 4)
+        .unwrap_or(u16::MAX)
+        .clamp(6, 4096);
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
     render(area, &mut buffer, app, false);
@@ -41,11 +45,17 @@ pub(super) fn text(app: &App, columns: usize) -> String {
 fn render(area: Rect, buffer: &mut Buffer, app: &App, live: bool) {
     let nodes = u16::try_from(app.nodes.len().clamp(1, NODES_SHOWN)).unwrap_or(1);
     let foot = if live { 2 } else { 0 };
-    let [head, node_rows, gap, body, bottom] =
-        Layout::vertical([Constraint::Length(1), Constraint::Length(nodes), Constraint::Length(1), Constraint::Min(1), Constraint::Length(foot)])
-            .areas(area);
+    let [head, node_rows, gap, body, bottom] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(nodes),
+        Constraint::Length(1),
+        Constraint::Min(1),
+        Constraint::Length(foot),
+    ])
+    .areas(area);
     heading(app).render(head, buffer);
-    let shown = app.nodes.iter().take(NODES_SHOWN).map(|node| node_line(node, area.width)).collect::<Vec<_>>();
+    let shown =
+        app.nodes.iter().take(NODES_SHOWN).map(|node| node_line(node, area.width)).collect::<Vec<_>>();
     Paragraph::new(shown).render(node_rows, buffer);
     order_line(app).render(gap, buffer);
     tasks(body, buffer, app, live);
@@ -66,24 +76,39 @@ fn heading(app: &App) -> Line<'static> {
             _ => counts[1] += 1,
         }
     }
-    let mut spans = vec![Span::styled("orca top", Style::new().add_modifier(Modifier::BOLD)), Span::raw("   ")];
-    spans.push(Span::raw(format!("{} of {} shown: ", words::count(app.visible().len() as u64, "task"), app.total())));
+    let mut spans =
+        vec![Span::styled("orca top", Style::new().add_modifier(Modifier::BOLD)), Span::raw("   ")];
+    spans.push(Span::raw(format!(
+        "{} of {} shown: ",
+        words::count(app.visible().len() as u64, "task"),
+        app.total()
+    )));
     spans.push(Span::styled(format!("{} running", counts[0]), Style::new().fg(Color::Green)));
     spans.push(Span::raw(format!(", {} other, ", counts[1])));
     let failed = Style::new().fg(if counts[2] > 0 { Color::Red } else { Color::Reset });
     spans.push(Span::styled(format!("{} failed", counts[2]), failed));
     if let Some(why) = &app.lost {
-        spans.push(Span::styled(format!("   no answer: {}", words::plain(why)), Style::new().fg(Color::Yellow)));
+        spans.push(Span::styled(
+            format!("   no answer: {}", words::plain(why)),
+            Style::new().fg(Color::Yellow),
+        ));
     }
     Line::from(spans)
 }
 
 fn node_line(node: &NodeView, width: u16) -> Line<'static> {
-    let style = if node.state == NodeState::Ready && node.conditions.is_empty() { Color::Green } else { Color::Yellow };
+    let style = if node.state == NodeState::Ready && node.conditions.is_empty() {
+        Color::Green
+    } else {
+        Color::Yellow
+    };
     let cpu = node.cpu.used.unwrap_or_default();
     let memory = node.memory.used.unwrap_or_default();
     let mut spans = vec![
-        Span::styled(format!("{:<16} ", shortened(node.name.as_str(), 16)), Style::new().add_modifier(Modifier::BOLD)),
+        Span::styled(
+            format!("{:<16} ", shortened(node.name.as_str(), 16)),
+            Style::new().add_modifier(Modifier::BOLD),
+        ),
         Span::styled(format!("{:<13}", crate::commands::node::list::state(node)), Style::new().fg(style)),
         Span::raw("cpu "),
         bar(cpu.cpus(), node.cpu.total.cpus()),
@@ -97,7 +122,12 @@ fn node_line(node: &NodeView, width: u16) -> Line<'static> {
         spans.push(Span::raw(format!(" {memory}/{}", node.memory.total)));
     }
     if width >= 130 {
-        spans.push(Span::raw(format!("   reserved {} cpu, {}   {}", node.cpu.reserved, node.memory.reserved, words::count(node.tasks.into(), "task"))));
+        spans.push(Span::raw(format!(
+            "   reserved {} cpu, {}   {}",
+            node.cpu.reserved,
+            node.memory.reserved,
+            words::count(node.tasks.into(), "task")
+        )));
     }
     Line::from(spans)
 }
@@ -106,7 +136,13 @@ fn node_line(node: &NodeView, width: u16) -> Line<'static> {
 fn bar(value: f64, of: f64) -> Span<'static> {
     let part = if of > 0.0 { (value / of).clamp(0.0, 1.0) } else { 0.0 };
     let full = (part * BAR as f64).round() as usize;
-    let color = if part > 0.9 { Color::Red } else if part > 0.7 { Color::Yellow } else { Color::Green };
+    let color = if part > 0.9 {
+        Color::Red
+    } else if part > 0.7 {
+        Color::Yellow
+    } else {
+        Color::Green
+    };
     Span::styled(format!("{}{}", "█".repeat(full), "·".repeat(BAR - full)), Style::new().fg(color))
 }
 
@@ -117,7 +153,11 @@ fn order_line(app: &App) -> Line<'static> {
         text.push_str("   only what does not run");
     }
     if !app.filter.is_empty() || app.typing {
-        text.push_str(&format!("   filter: {}{}", words::plain(&app.filter), if app.typing { "_" } else { "" }));
+        text.push_str(&format!(
+            "   filter: {}{}",
+            words::plain(&app.filter),
+            if app.typing { "_" } else { "" }
+        ));
     }
     Line::styled(text, Style::new().add_modifier(Modifier::DIM))
 }
@@ -136,7 +176,12 @@ fn tasks(area: Rect, buffer: &mut Buffer, app: &App, live: bool) {
     ];
     if wide {
         heads.extend(["NET IN", "NET OUT", "NODE", "IMAGE"]);
-        widths.extend([Constraint::Length(11), Constraint::Length(11), Constraint::Length(12), Constraint::Min(12)]);
+        widths.extend([
+            Constraint::Length(11),
+            Constraint::Length(11),
+            Constraint::Length(12),
+            Constraint::Min(12),
+        ]);
     }
     let rows = app.visible();
     let lines = rows.iter().map(|row| task_row(row, app, wide));
@@ -186,7 +231,8 @@ fn foot_lines(app: &App) -> Paragraph<'static> {
     let about = match app.selected().and_then(|at| rows.get(at)) {
         Some(row) => {
             let t = &row.task;
-            let message = if t.message.is_empty() { String::new() } else { format!(": {}", words::plain(&t.message)) };
+            let message =
+                if t.message.is_empty() { String::new() } else { format!(": {}", words::plain(&t.message)) };
             format!("{} {}{message}   orcactl task inspect {}", t.name, words::state(t), t.name)
         }
         None => "no task".to_owned(),
@@ -216,11 +262,17 @@ fn help(area: Rect, buffer: &mut Buffer) {
     let (width, height) = (52.min(area.width), 13.min(area.height));
     let place = Rect::new((area.width - width) / 2, (area.height - height) / 2, width, height);
     Clear.render(place, buffer);
-    Paragraph::new(lines.map(Line::raw).to_vec()).block(Block::bordered().title(" keys ")).render(place, buffer);
+    Paragraph::new(lines.map(Line::raw).to_vec())
+        .block(Block::bordered().title(" keys "))
+        .render(place, buffer);
 }
 
 fn shortened(text: &str, width: usize) -> String {
-    if text.chars().count() <= width { text.to_owned() } else { text.chars().take(width - 1).chain(['…']).collect() }
+    if text.chars().count() <= width {
+        text.to_owned()
+    } else {
+        text.chars().take(width - 1).chain(['…']).collect()
+    }
 }
 
 #[cfg(test)]

@@ -55,18 +55,28 @@ pub async fn run(client: &Client, printer: Printer, args: &TopArgs) -> Outcome {
         printer.text(&draw::text(&app, printer.columns().unwrap_or(120)))?;
         return Ok(exit::OK);
     }
-    let mut terminal = ratatui::try_init().map_err(|error| Failure::new("the terminal cannot be used").because(error.to_string()))?;
+    let mut terminal = ratatui::try_init()
+        .map_err(|error| Failure::new("the terminal cannot be used").because(error.to_string()))?;
     let result = live(client, &mut terminal, &mut app, args.interval.std()).await;
     ratatui::restore();
     result.map(|()| exit::OK)
 }
 
-async fn live(client: &Client, terminal: &mut ratatui::DefaultTerminal, app: &mut App, interval: Duration) -> Result<(), Failure> {
+async fn live(
+    client: &Client,
+    terminal: &mut ratatui::DefaultTerminal,
+    app: &mut App,
+    interval: Duration,
+) -> Result<(), Failure> {
     let mut asked = Instant::now();
     loop {
         terminal.draw(|frame| draw::screen(frame, app))?;
-        let waited = tokio::task::spawn_blocking(|| event::poll(KEY_WAIT).and_then(|some| if some { event::read().map(Some) } else { Ok(None) }));
-        let read = waited.await.map_err(|error| Failure::new("the keyboard cannot be read").because(error.to_string()))??;
+        let waited = tokio::task::spawn_blocking(|| {
+            event::poll(KEY_WAIT).and_then(|some| if some { event::read().map(Some) } else { Ok(None) })
+        });
+        let read = waited
+            .await
+            .map_err(|error| Failure::new("the keyboard cannot be read").because(error.to_string()))??;
         if let Some(Event::Key(key)) = read
             && key.kind != KeyEventKind::Release
         {

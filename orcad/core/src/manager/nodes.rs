@@ -6,7 +6,7 @@ use std::sync::Arc;
 use orca_api::control::SetAvailability;
 use orca_api::error::{Code, Problem};
 use orca_api::id::{LifeId, NodeId};
-use orca_api::link::{Goodbye, Hello, LINK_VERSION, Welcome};
+use orca_api::link::{Generation, Goodbye, Hello, LINK_VERSION, Welcome};
 use orca_api::load::NodeLoad;
 use orca_api::node::{Availability, Condition, NodeState};
 
@@ -18,6 +18,16 @@ use super::tasks::{ambiguous, by_prefix};
 use super::turn::Turn;
 
 impl Manager {
+    /// Whether a life of a node's worker said hello and was not given up since: its polls and reports count.
+    pub fn hears(&self, node: NodeId, life: LifeId) -> bool {
+        self.live.nodes.get(&node).is_some_and(|n| n.life == Some(life))
+    }
+
+    /// The number of a node's set.
+    pub fn generation(&self, node: NodeId) -> Option<Generation> {
+        self.durable.nodes.get(&node).map(|n| n.generation)
+    }
+
     /// The node of that name, or of the one id that begins so.
     pub fn find_node(&self, text: &str) -> Result<NodeId, Problem> {
         if let Some(node) = self.durable.nodes.values().find(|n| n.name.as_str() == text) {

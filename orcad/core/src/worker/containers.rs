@@ -83,3 +83,76 @@ fn is_older(new: &Container, known: &Container) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use orca_api::id::{ClusterId, SeededIds, TaskId};
+    use orca_api::units::Time;
+
+    use super::*;
+    use crate::worker::io::Labels;
+
+    fn container(status: ContainerStatus, started: Option<i64>) -> Container {
+        let mut ids = SeededIds(1);
+        let labels = Labels {
+            cluster: ClusterId::fresh(&mut ids),
+            task: TaskId::fresh(&mut ids),
+            placement: PlacementId::fresh(&mut ids),
+            attempt: 1,
+            spec: "s".to_owned(),
+        };
+        Container {
+            id: "c".to_owned(),
+            name: "web-a1-0000".to_owned(),
+            labels: Some(labels),
+            status,
+            exit_code: None,
+            oom_killed: false,
+            error: String::new(),
+            created_at: None,
+            started_at: started.map(Time::from_ms),
+            finished_at: None,
+            health: None,
+            image_id: String::new(),
+            ports: Vec::new(),
+            pid: 0,
+        }
+    }
+
+    #[test]
+    fn late_news_do_not_undo_what_is_known() {
+        use ContainerStatus::{Created, Dead, Exited, Paused, Removing, Running};
+        for (known, new, taken) in [
+            ((Created, None), (Running, Some(1)), true),
+            ((Running, Some(1)), (Created, None), false),
+            ((Running, Some(1)), (Paused, Some(1)), true),
+            ((Paused, Some(1)), (Running, Some(1)), true),
+            ((Running, Some(1)), (Exited, Some(1)), true),
+            ((Exited, Some(1)), (Running, Some(1)), false),
+            ((Exited, Some(1)), (Running, Some(2)), true),
+            ((Exited, Some(1)), (Removing, Some(1)), true),
+            ((Removing, Some(1)), (Dead, Some(1)), true),
+            ((Exited, Some(1)), (Created, None), false),
+        ] {
+            let mut containers = Containers::default();
+            containers.see(container(known.0, known.1));
+            containers.see(container(new.0, new.1));
+            let now = containers.get("c").map(|c| c.status);
+            assert_eq!(now, Some(if taken { new.0 } else { known.0 }), "{known:?}, then {new:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_in_no_index() {
+        let mut containers = Containers::default();
+        let seen = container(ContainerStatus::Running, Some(1));
+        let placement = seen.labels.as_ref().map(|l| l.placement).expect("labels");
+        containers.see(seen);
+        assert_eq!(containers.of(placement).count(), 1);
+        assert!(containers.forget("c").is_some() && containers.forget("c").is_none());
+        assert_eq!((containers.of(placement).count(), containers.iter().count()), (0, 0));
+        // Foreign ones are not taken in.
+        containers.see(Container { labels: None, ..container(ContainerStatus::Running, None) });
+        assert_eq!(containers.iter().count(), 0);
+    }
+}

@@ -44,6 +44,8 @@ impl Turn<'_> {
         let Some(record) = self.record(placement) else { return };
         let Some(reason) = record.stop_wanted() else { return };
         match record.live_attempt() {
+            // A lost store does not know its attempts before the first sweep.
+            None if record.attempts.is_empty() && !self.w.live.swept => {}
             None => self.edit(placement, |r| {
                 r.finished = true;
                 r.next_attempt_at = None;
@@ -62,7 +64,7 @@ impl Turn<'_> {
 
     /// Begins the next attempt when it is due, and nothing of an earlier one may still come alive.
     fn begin_next(&mut self, placement: PlacementId) {
-        let Some(record) = self.record(placement) else { return };
+        let Some(record) = self.record(placement).cloned() else { return };
         if record.finished || record.stop_wanted().is_some() || record.live_attempt().is_some() {
             return;
         }
@@ -126,7 +128,7 @@ impl Turn<'_> {
                 self.stop(placement, number, container.clone());
             }
             (Some(container), State::Ready) if record.run_wanted() => {
-                self.start(placement, number, container.clone())
+                self.start(placement, number, container.clone());
             }
             (Some(_), _) => {}
         }

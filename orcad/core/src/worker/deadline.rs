@@ -15,7 +15,7 @@ impl Worker {
         waits
             .chain(live.retries.values().map(|r| r.at))
             .chain(live.ops.values().map(|op| op.lost_at))
-            .chain(live.shown.values().filter_map(|s| s.due_at()))
+            .chain(live.shown.values().filter_map(super::report::Shown::due_at))
             .chain(live.outbox.resend_at)
             .chain(live.engine.unresponsive_at())
             .chain(self.sweep_at())

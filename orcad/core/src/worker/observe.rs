@@ -1,5 +1,6 @@
 //! What is there: the engine's word about containers becomes the state of attempts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use orca_api::id::PlacementId;
@@ -21,18 +22,16 @@ impl Turn<'_> {
         if self.w.live.engine.is_gone() {
             return;
         }
-        let told: Vec<String> = containers.iter().map(|c| c.id.clone()).collect();
+        let told: BTreeSet<String> = containers.iter().map(|c| c.id.clone()).collect();
         for container in containers {
             self.see(container);
         }
-        let mut missing: Vec<String> =
-            self.w.live.containers.iter().filter(|c| !told.contains(&c.id)).map(|c| c.id.clone()).collect();
-        let recorded = self.w.durable.placements.values().flat_map(|r| &r.attempts);
-        for id in recorded.filter(|a| a.status.container_kept).filter_map(|a| a.status.container.as_ref()) {
-            if !told.contains(id) && !missing.contains(id) {
-                missing.push(id.clone());
-            }
-        }
+        let seen = self.w.live.containers.iter().map(|c| &c.id);
+        let attempts = self.w.durable.placements.values().flat_map(|r| &r.attempts);
+        let recorded =
+            attempts.filter(|a| a.status.container_kept).filter_map(|a| a.status.container.as_ref());
+        let missing: BTreeSet<String> =
+            seen.chain(recorded).filter(|id| !told.contains(*id)).cloned().collect();
         for id in missing {
             self.inspect(id);
         }
@@ -40,17 +39,21 @@ impl Turn<'_> {
         sweep.asked = None;
         sweep.answered = Some(self.now.boot_ms);
         sweep.complete = true;
+        self.w.live.swept = true;
     }
 
-    /// A container was made for an attempt.
-    pub fn on_created(&mut self, placement: PlacementId, number: u32, id: String, warnings: &[String]) {
-        let Some(record) = self.record(placement) else { return };
-        let Some(attempt) = record.attempt(number) else { return };
-        let Some(cluster) = self.w.cluster() else { return };
+    /// A container was made for an attempt. False where that cannot be: it is another's.
+    pub fn on_created(&mut self, placement: PlacementId, number: u32, id: &str, warnings: &[String]) -> bool {
+        let (Some(record), Some(cluster)) = (self.record(placement), self.w.cluster()) else { return true };
+        let Some(attempt) = record.attempt(number) else { return true };
         let labels =
             Labels { cluster, task: record.task, placement, attempt: number, spec: record.spec.clone() };
+        // One that was found instead of made may be further: the next look tells.
+        if let Some(known) = self.w.live.containers.get(id) {
+            return known.labels.as_ref() == Some(&labels);
+        }
         let container = Container {
-            id: id.clone(),
+            id: id.to_owned(),
             name: attempt.container_name.clone(),
             labels: Some(labels),
             status: ContainerStatus::Created,
@@ -65,13 +68,11 @@ impl Turn<'_> {
             ports: Vec::new(),
             pid: 0,
         };
-        // One that was found instead of made may be further: the next look tells.
-        if self.w.live.containers.get(&id).is_none() {
-            self.w.live.containers.see(container);
-        }
+        self.w.live.containers.see(container);
         if self.is_live(placement, number) && !warnings.is_empty() {
             self.warn(placement, Some(warnings.join("; ")));
         }
+        true
     }
 
     /// Applies what is known of a placement's containers to its attempts, and takes up those that it has no record
@@ -83,6 +84,7 @@ impl Turn<'_> {
             .live
             .containers
             .of(placement)
+            .filter(|c| c.status != ContainerStatus::Removing)
             .filter_map(|c| {
                 let labels = c.labels.as_ref().filter(|l| Some(l.cluster) == cluster)?;
                 Some((labels.attempt, Arc::clone(c)))
@@ -136,7 +138,7 @@ impl Turn<'_> {
                 a.rise(State::Ready);
             }),
             ContainerStatus::Running | ContainerStatus::Paused => {
-                self.look_at_running(placement, number, container)
+                self.look_at_running(placement, number, container);
             }
             ContainerStatus::Exited | ContainerStatus::Dead => self.end(placement, number, Some(container)),
             ContainerStatus::Removing => {}
@@ -144,12 +146,19 @@ impl Turn<'_> {
     }
 
     fn look_at_running(&mut self, placement: PlacementId, number: u32, container: &Container) {
+        let known = self.record(placement).and_then(|r| r.attempt(number));
+        if known.is_some_and(|a| self.says_nothing_new(a, container)) {
+            return;
+        }
         let life = self.w.live.engine.life().map(str::to_owned);
         let boot_id = self.w.boot_id.clone();
         let oom_kills = self.w.live.oom_kills;
         let own = self.w.live.shown.get(&placement).map(|s| s.own.ms);
         let stopped = self.record(placement).is_some_and(|r| r.stop_wanted().is_some());
-        let before = self.record(placement).and_then(|r| r.attempt(number)).map(|a| a.status.state);
+        let rising = self
+            .record(placement)
+            .and_then(|r| r.attempt(number))
+            .is_some_and(|a| a.status.state < State::Running);
         self.edit_attempt(placement, number, |a| {
             let s = &mut a.status;
             s.container = Some(container.id.clone());
@@ -177,15 +186,29 @@ impl Turn<'_> {
                     }
                 }
             }
-            if a.status.state >= State::Running && a.status.own_ms.is_none() {
+            if rising && a.status.state >= State::Running {
                 a.status.own_ms = own;
             }
         });
-        if before.is_some_and(|b| b < State::Running)
-            && let Some(shown) = self.w.live.shown.get_mut(&placement)
-        {
+        if rising && let Some(shown) = self.w.live.shown.get_mut(&placement) {
             shown.progress = None;
         }
+    }
+
+    /// Whether all that a running container says is recorded: most looks change nothing, and cost nothing.
+    fn says_nothing_new(&self, attempt: &AttemptRecord, container: &Container) -> bool {
+        let s = &attempt.status;
+        let life = self.w.live.engine.life();
+        matches!(s.state, State::Running | State::Stopping)
+            && !matches!(container.health, Some(Health::Unhealthy(_)))
+            && s.container.as_ref() == Some(&container.id)
+            && s.container_kept
+            && (container.started_at.is_none() || s.started_at == container.started_at)
+            && (container.image_id.is_empty() || s.image_id.as_ref() == Some(&container.image_id))
+            && (container.ports.is_empty() || s.ports == container.ports)
+            && attempt.boot_id == self.w.boot_id
+            && (life.is_none() || attempt.engine_life.as_deref() == life)
+            && (attempt.oom_kills_before.is_some() || self.w.live.oom_kills.is_none())
     }
 
     /// A container is not there any more. A live attempt of it has ended.

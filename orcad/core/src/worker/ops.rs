@@ -173,19 +173,30 @@ impl Turn<'_> {
                 }
             }
             (Done::Created { container, warnings }, Target::Attempt(placement)) => {
-                self.on_created(*placement, op.number, container, &warnings);
-            }
-            (Done::Started { seen }, _) => self.see(*seen),
-            (Done::Stopped { seen: Some(seen) }, target) => {
-                let never_ran = seen.status == ContainerStatus::Created;
-                let lives = matches!(seen.status, ContainerStatus::Running | ContainerStatus::Paused);
-                let seen = *seen;
-                self.see(seen.clone());
-                if lives {
+                if !self.on_created(*placement, op.number, &container, &warnings) {
                     self.retry_from_truth(op);
-                } else if never_ran && let Target::Attempt(placement) = target {
+                }
+            }
+            (Done::Started { seen }, _) => {
+                // Told to have begun, and not seen to: not at once again.
+                if seen.status == ContainerStatus::Created || seen.labels.is_none() {
+                    self.retry_from_truth(op);
+                }
+                self.see(*seen);
+            }
+            (Done::Stopped { seen: Some(seen) }, target) => {
+                self.see(Container::clone(&seen));
+                match (seen.status, target) {
+                    _ if seen.labels.is_none() => self.retry_from_truth(op),
+                    (ContainerStatus::Exited | ContainerStatus::Dead, _) => {}
                     // Asked to stop before its process began: the stop made sure that it never will.
-                    self.end(*placement, op.number, Some(&seen));
+                    (ContainerStatus::Created, Target::Attempt(placement)) => {
+                        self.end(*placement, op.number, Some(&seen))
+                    }
+                    (ContainerStatus::Created, Target::Leftover(_)) => {}
+                    (ContainerStatus::Running | ContainerStatus::Paused | ContainerStatus::Removing, _) => {
+                        self.retry_from_truth(op)
+                    }
                 }
             }
             (Done::Stopped { seen: None } | Done::Removed, _) => {
@@ -266,9 +277,11 @@ impl Turn<'_> {
         }
     }
 
-    /// Takes in what the engine told of a container. While it is away that may be yesterday's news.
+    /// Takes in what the engine told of a container of ours. While the engine is away that may be yesterday's news.
     pub fn see(&mut self, container: Container) {
-        if !self.w.live.engine.is_gone() {
+        let foreign =
+            self.w.cluster().is_some_and(|ours| container.labels.as_ref().is_none_or(|l| l.cluster != ours));
+        if !foreign && !self.w.live.engine.is_gone() {
             self.w.live.containers.see(container);
         }
     }

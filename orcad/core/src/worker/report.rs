@@ -128,12 +128,12 @@ impl Turn<'_> {
 
     /// Reports what is new, what is due again, and progress.
     pub fn report(&mut self) {
+        self.w.live.outbox.unaccepted.extend(self.news.iter().copied());
         if self.w.durable.identity.is_none() {
             return;
         }
         let now = self.now.boot_ms;
         let live = &mut self.w.live;
-        live.outbox.unaccepted.extend(self.news.iter().copied());
         let mut due = std::mem::take(&mut self.news);
         if live.outbox.resend_at.is_some_and(|at| at <= now) {
             due.extend(live.outbox.unaccepted.iter().copied());

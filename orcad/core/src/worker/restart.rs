@@ -104,6 +104,7 @@ mod tests {
         let failed = ended(State::Failed, Reason::Exited);
         let completed = ended(State::Completed, Reason::Exited);
         let rejected = ended(State::Rejected, Reason::ImageNotFound);
+        let stopped = ended(State::Stopped, Reason::StoppedByUser);
         let soon = After::Next(T.plus(Span::from_secs(1)));
         let done = After::Finished(None);
         for (text, ended, after) in [
@@ -116,7 +117,7 @@ mod tests {
             ("never", completed, &done),
             ("never", failed, &done),
             ("never", rejected, &done),
-            ("always", self::ended(State::Stopped, Reason::StoppedByUser), &done),
+            ("always", stopped, &done),
         ] {
             assert_eq!(decide(policy(text), ended, &mut Counters::default()), *after, "{text} {ended:?}");
         }

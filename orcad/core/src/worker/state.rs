@@ -54,6 +54,8 @@ pub(super) struct Live {
     pub now: Option<Now>,
     pub engine: Engine,
     pub sweep: Sweep,
+    /// The engine has told all at least once in this life: there are no attempts that we do not know of.
+    pub swept: bool,
     /// A set was taken in during this life: what is not in it is really not wanted.
     pub assigned: bool,
     /// The machine is going down: nothing is begun any more.

@@ -36,13 +36,13 @@ impl Turn<'_> {
             match self.use_of(labels, container) {
                 Use::Needed => {}
                 Use::Logs => {
-                    dead.entry(labels.task).or_default().push((labels.attempt, Arc::clone(container)))
+                    dead.entry(labels.task).or_default().push((labels.attempt, Arc::clone(container)));
                 }
                 Use::None => found.push(Arc::clone(container)),
             }
         }
         for (_, mut containers) in dead {
-            containers.sort_by(|a, b| b.0.cmp(&a.0));
+            containers.sort_by_key(|c| std::cmp::Reverse(c.0));
             found.extend(containers.into_iter().skip(DEAD_CONTAINERS_KEPT).map(|(_, c)| c));
         }
         found

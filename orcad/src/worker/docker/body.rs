@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, DeviceMapping, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use orca_api::name::Name;
 use orca_api::spec::{MountSource, TaskSpec};
@@ -64,7 +65,14 @@ pub fn cpu_shares(reservation: Cpu) -> i64 {
 }
 
 /// The engine's request for a container.
-pub fn container_body(spec: &TaskSpec, hostname: &str, own: &Labels, task_name: &Name, log: LogDefault, node: NodeTraits) -> ContainerCreateBody {
+pub fn container_body(
+    spec: &TaskSpec,
+    hostname: &str,
+    own: &Labels,
+    task_name: &Name,
+    log: LogDefault,
+    node: NodeTraits,
+) -> ContainerCreateBody {
     let mut all_labels: HashMap<String, String> = spec.labels.clone().into_iter().collect();
     all_labels.extend(labels::write(own, task_name));
     let host_network = spec.network.as_deref() == Some("host");
@@ -90,7 +98,9 @@ fn host_config(spec: &TaskSpec, task_name: &Name, log: LogDefault, node: NodeTra
     let limit = spec.memory.map(in_engine);
     let reservation = spec.reserve_memory.filter(|r| *r >= MEMORY_MIN && Some(*r) != spec.memory);
     HostConfig {
-        nano_cpus: spec.cpus.map(|cpus| i64::try_from(cpus.millis().saturating_mul(1_000_000)).unwrap_or(i64::MAX)),
+        nano_cpus: spec
+            .cpus
+            .map(|cpus| i64::try_from(cpus.millis().saturating_mul(1_000_000)).unwrap_or(i64::MAX)),
         cpu_shares: Some(cpu_shares(spec.cpu_reservation())),
         memory: limit,
         // Memory and swap together: equal to the limit, no swap is added.
@@ -112,7 +122,10 @@ fn host_config(spec: &TaskSpec, task_name: &Name, log: LogDefault, node: NodeTra
         security_opt: (!spec.allow_new_privileges).then(|| vec!["no-new-privileges".to_owned()]),
         log_config: Some(log_config(spec, task_name, log, node)),
         // Restarts are decided by the worker, which counts them; two deciders would double them.
-        restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
         auto_remove: Some(false),
         ..HostConfig::default()
     }
@@ -187,7 +200,9 @@ fn log_config(spec: &TaskSpec, task_name: &Name, log: LogDefault, node: NodeTrai
         Some(driver) => (driver, HashMap::new()),
         None => match LogChoice::of(log, node) {
             LogChoice::Local => ("local", pairs(&[("max-size", "10m"), ("max-file", "3")])),
-            LogChoice::Journald => ("journald", pairs(&[("labels", labels::IN_JOURNAL), ("tag", &format!("orca/{task_name}"))])),
+            LogChoice::Journald => {
+                ("journald", pairs(&[("labels", labels::IN_JOURNAL), ("tag", &format!("orca/{task_name}"))]))
+            }
         },
     };
     options.extend(spec.log_opt.clone());
@@ -204,14 +219,27 @@ mod tests {
 
     fn own() -> Labels {
         let id = "0123456789ABCDEF";
-        Labels { cluster: id.parse().unwrap(), task: id.parse().unwrap(), placement: id.parse().unwrap(), attempt: 1, spec: "d".to_owned() }
+        Labels {
+            cluster: id.parse().unwrap(),
+            task: id.parse().unwrap(),
+            placement: id.parse().unwrap(),
+            attempt: 1,
+            spec: "d".to_owned(),
+        }
     }
 
     fn made(edit: impl FnOnce(&mut TaskSpec)) -> ContainerCreateBody {
         let mut spec = TaskSpec::of_image("busybox:local".parse().unwrap());
         edit(&mut spec);
         assert_eq!(spec.check(), Vec::new());
-        container_body(&spec, "web", &own(), &"web".parse().unwrap(), LogDefault::Auto, NodeTraits { journald: true, persistent_journal: false, swap_limit: true })
+        container_body(
+            &spec,
+            "web",
+            &own(),
+            &"web".parse().unwrap(),
+            LogDefault::Auto,
+            NodeTraits { journald: true, persistent_journal: false, swap_limit: true },
+        )
     }
 
     #[test]
@@ -276,12 +304,23 @@ mod tests {
     #[test]
     fn the_hosts_network_keeps_the_hosts_name() {
         assert_eq!(made(|s| s.network = Some("host".into())).hostname, None);
-        assert_eq!(made(|s| { s.network = Some("host".into()); s.hostname = Some("x".into()); }).hostname.as_deref(), Some("x"));
+        assert_eq!(
+            made(|s| {
+                s.network = Some("host".into());
+                s.hostname = Some("x".into());
+            })
+            .hostname
+            .as_deref(),
+            Some("x")
+        );
     }
 
     #[test]
     fn logs() {
-        let own_driver = made(|s| { s.log_driver = Some("json-file".into()); s.log_opt.insert("max-size".into(), "1m".into()); });
+        let own_driver = made(|s| {
+            s.log_driver = Some("json-file".into());
+            s.log_opt.insert("max-size".into(), "1m".into());
+        });
         let log = own_driver.host_config.unwrap().log_config.unwrap();
         assert_eq!((log.typ.as_deref(), log.config.unwrap().len()), (Some("json-file"), 1));
         let node = NodeTraits { journald: true, persistent_journal: true, swap_limit: false };

@@ -16,7 +16,7 @@ use super::failure::EngineError;
 use super::{API_FLOOR, Engine, EngineFacts};
 
 /// Deadlines are ours; the client's own, in whole seconds and over the head of the answer only, must not come first.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+const CLIENT_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// A negotiated client.
 pub(super) struct Client {
@@ -41,7 +41,9 @@ impl Engine {
             *slot = Some(Arc::clone(&client));
             Ok(client)
         };
-        tokio::time::timeout(limit, connect).await.unwrap_or(Err(EngineError::Silent { call: "version", after: limit }))
+        tokio::time::timeout(limit, connect)
+            .await
+            .unwrap_or(Err(EngineError::Silent { call: "version", after: limit }))
     }
 
     async fn negotiate(&self, limit: Duration) -> Result<Client, EngineError> {
@@ -50,18 +52,23 @@ impl Engine {
             .map_err(|e| EngineError::of("connect", limit, e))?;
         let theirs = plain.version().await.map_err(|e| EngineError::of("version", limit, e))?;
         let newest = parse_version(theirs.api_version.as_deref().unwrap_or_default());
-        let oldest = parse_version(theirs.min_api_version.as_deref().unwrap_or_default()).unwrap_or(API_FLOOR);
+        let oldest =
+            parse_version(theirs.min_api_version.as_deref().unwrap_or_default()).unwrap_or(API_FLOOR);
         let agreed = agree(newest, oldest)?;
         let prefix = format!("/v{}.{}", agreed.0, agreed.1);
         let in_path = prefix.clone();
-        let docker = Docker::connect_with_unix(&socket, CLIENT_TIMEOUT.as_secs(), &ClientVersion { major_version: agreed.0, minor_version: agreed.1 })
-            .map_err(|e| EngineError::of("connect", limit, e))?
-            .with_request_modifier(move |mut request| {
-                if let Some(uri) = pinned(request.uri(), &in_path) {
-                    *request.uri_mut() = uri;
-                }
-                request
-            });
+        let docker = Docker::connect_with_unix(
+            &socket,
+            CLIENT_TIMEOUT.as_secs(),
+            &ClientVersion { major_version: agreed.0, minor_version: agreed.1 },
+        )
+        .map_err(|e| EngineError::of("connect", limit, e))?
+        .with_request_modifier(move |mut request| {
+            if let Some(uri) = pinned(request.uri(), &in_path) {
+                *request.uri_mut() = uri;
+            }
+            request
+        });
         let info = docker.info().await.map_err(|e| EngineError::of("info", limit, e))?;
         let facts = facts(&info, agreed);
         let traits = NodeTraits {
@@ -69,12 +76,21 @@ impl Engine {
             persistent_journal: self.inner.config.journal.is_dir(),
             swap_limit: info.swap_limit.unwrap_or(false),
         };
-        tracing::info!(version = facts.version, api = facts.api, cgroup = facts.cgroup, "connected to the engine");
+        tracing::info!(
+            version = facts.version,
+            api = facts.api,
+            cgroup = facts.cgroup,
+            "connected to the engine"
+        );
         Ok(Client { docker, prefix, facts, traits })
     }
 
     /// Asks the engine, with the usual deadline.
-    pub(super) async fn call<T, F>(&self, name: &'static str, ask: impl FnOnce(Docker) -> F) -> Result<T, EngineError>
+    pub(super) async fn call<T, F>(
+        &self,
+        name: &'static str,
+        ask: impl FnOnce(Docker) -> F,
+    ) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, bollard::errors::Error>>,
     {
@@ -82,7 +98,12 @@ impl Engine {
     }
 
     /// Asks the engine, with a deadline of its own.
-    pub(super) async fn call_within<T, F>(&self, name: &'static str, limit: Duration, ask: impl FnOnce(Docker) -> F) -> Result<T, EngineError>
+    pub(super) async fn call_within<T, F>(
+        &self,
+        name: &'static str,
+        limit: Duration,
+        ask: impl FnOnce(Docker) -> F,
+    ) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, bollard::errors::Error>>,
     {

@@ -36,7 +36,9 @@ pub(super) async fn look_up(file: &Path, image: &ImageRef) -> Found {
     match tokio::time::timeout(HELPER_TIMEOUT, read).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => Found::Unreadable(format!("reading {} failed: {error}", file.display())),
-        Err(_) => Found::Unreadable(format!("the credential helper for {registry} did not answer within {HELPER_TIMEOUT:?}")),
+        Err(_) => Found::Unreadable(format!(
+            "the credential helper for {registry} did not answer within {HELPER_TIMEOUT:?}"
+        )),
     }
 }
 
@@ -49,12 +51,14 @@ fn read(file: &PathBuf, registry: &str) -> Found {
     let hub = matches!(registry, "docker.io" | "index.docker.io");
     let key = if hub { DOCKER_HUB_KEY } else { registry };
     match docker_credential::get_credential_from_reader(bytes.as_slice(), key) {
-        Ok(DockerCredential::UsernamePassword(username, password)) => Found::Some(Box::new(DockerCredentials {
-            username: Some(username),
-            password: Some(password),
-            serveraddress: Some(key.to_owned()),
-            ..DockerCredentials::default()
-        })),
+        Ok(DockerCredential::UsernamePassword(username, password)) => {
+            Found::Some(Box::new(DockerCredentials {
+                username: Some(username),
+                password: Some(password),
+                serveraddress: Some(key.to_owned()),
+                ..DockerCredentials::default()
+            }))
+        }
         Ok(DockerCredential::IdentityToken(token)) => Found::Some(Box::new(DockerCredentials {
             identitytoken: Some(token),
             serveraddress: Some(key.to_owned()),
@@ -97,6 +101,9 @@ mod tests {
     async fn a_missing_file_is_no_credentials_and_a_broken_one_is_told() {
         assert!(matches!(look_up(Path::new("/nonexistent/x"), &"nginx".parse().unwrap()).await, Found::None));
         assert!(matches!(found("{", "nginx").await, Found::Unreadable(_)));
-        assert!(matches!(found(r#"{"credHelpers": {"r.example": "absent-helper-of-a-test"}}"#, "r.example/x").await, Found::Unreadable(_)));
+        assert!(matches!(
+            found(r#"{"credHelpers": {"r.example": "absent-helper-of-a-test"}}"#, "r.example/x").await,
+            Found::Unreadable(_)
+        ));
     }
 }

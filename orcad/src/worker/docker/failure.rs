@@ -45,7 +45,9 @@ impl EngineError {
     pub(super) fn of(call: &'static str, after: Duration, error: bollard::errors::Error) -> Self {
         use bollard::errors::Error;
         match error {
-            Error::DockerResponseServerError { status_code, message } => Self::Refused { status: status_code, message },
+            Error::DockerResponseServerError { status_code, message } => {
+                Self::Refused { status: status_code, message }
+            }
             // What the engine writes into a stream that began well is its own refusal, too.
             Error::DockerStreamError { error } => Self::Refused { status: 500, message: error },
             Error::RequestTimeoutError => Self::Silent { call, after },

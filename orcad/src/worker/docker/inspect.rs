@@ -1,7 +1,9 @@
 //! What the engine says of containers, in the core's words.
 
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, Health as EngineHealth, HealthStatusEnum, PortMap};
-use bollard::query_parameters::{ListContainersOptionsBuilder};
+use bollard::models::{
+    ContainerInspectResponse, ContainerStateStatusEnum, Health as EngineHealth, HealthStatusEnum, PortMap,
+};
+use bollard::query_parameters::ListContainersOptionsBuilder;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use orca_api::link::PublishedPort;
 use orca_api::spec::Protocol;
@@ -24,7 +26,10 @@ impl Engine {
     }
 
     /// The engine's own answer about one container.
-    pub(super) async fn inspect_raw(&self, id: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
+    pub(super) async fn inspect_raw(
+        &self,
+        id: &str,
+    ) -> Result<Option<ContainerInspectResponse>, EngineError> {
         match self.call("inspect", |docker| async move { docker.inspect_container(id, None).await }).await {
             Ok(raw) => Ok(Some(raw)),
             Err(error) if error.status() == Some(404) => Ok(None),
@@ -35,10 +40,12 @@ impl Engine {
     /// Every container of our cluster (of any, while ours is not known). One that vanishes meanwhile is left out.
     pub(super) async fn sweep(&self) -> Result<Vec<Container>, EngineError> {
         let cluster = self.cluster();
-        let label = cluster.map_or_else(|| labels::CLUSTER.to_owned(), |id| format!("{}={id}", labels::CLUSTER));
+        let label =
+            cluster.map_or_else(|| labels::CLUSTER.to_owned(), |id| format!("{}={id}", labels::CLUSTER));
         let filters = std::collections::HashMap::from([("label", vec![label.as_str()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let list = self.call("list", |docker| async move { docker.list_containers(Some(options)).await }).await?;
+        let list =
+            self.call("list", |docker| async move { docker.list_containers(Some(options)).await }).await?;
         let seen: Vec<Option<Container>> = stream::iter(list.into_iter().filter_map(|summary| summary.id))
             .map(|id| async move { self.inspect(&id).await })
             .buffer_unordered(SWEEP_PARALLEL)
@@ -56,7 +63,10 @@ impl Engine {
     async fn trusted(&self, raw: ContainerInspectResponse) -> Result<Option<Container>, EngineError> {
         let all = raw.config.as_ref().and_then(|c| c.labels.clone()).unwrap_or_default();
         let Some(mut container) = container(raw) else { return Ok(None) };
-        if container.labels.is_some() && !labels::is_own_name(&container.name, &all) && self.image_has_labels(&container.image_id).await? {
+        if container.labels.is_some()
+            && !labels::is_own_name(&container.name, &all)
+            && self.image_has_labels(&container.image_id).await?
+        {
             tracing::debug!(container = container.name, "its labels come from its image: foreign");
             container.labels = None;
         }
@@ -82,9 +92,17 @@ pub(super) fn container(raw: ContainerInspectResponse) -> Option<Container> {
         Some(ContainerStateStatusEnum::REMOVING) => ContainerStatus::Removing,
         Some(ContainerStateStatusEnum::EXITED) => ContainerStatus::Exited,
         Some(ContainerStateStatusEnum::DEAD) => ContainerStatus::Dead,
-        Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::RESTARTING | ContainerStateStatusEnum::STOPPING) => ContainerStatus::Running,
+        Some(
+            ContainerStateStatusEnum::RUNNING
+            | ContainerStateStatusEnum::RESTARTING
+            | ContainerStateStatusEnum::STOPPING,
+        ) => ContainerStatus::Running,
         Some(ContainerStateStatusEnum::EMPTY) | None => {
-            if state.running.unwrap_or(false) { ContainerStatus::Running } else { ContainerStatus::Created }
+            if state.running.unwrap_or(false) {
+                ContainerStatus::Running
+            } else {
+                ContainerStatus::Created
+            }
         }
     };
     let ended = matches!(status, ContainerStatus::Exited | ContainerStatus::Dead | ContainerStatus::Removing);
@@ -142,13 +160,19 @@ fn ports(map: PortMap) -> Vec<PublishedPort> {
     }
     all.sort();
     let all_v4: Vec<PublishedPort> = all.iter().filter(|p| p.address == "0.0.0.0").cloned().collect();
-    all.retain(|p| p.address != "::" || !all_v4.iter().any(|v4| (v4.host, v4.container, v4.protocol) == (p.host, p.container, p.protocol)));
+    all.retain(|p| {
+        p.address != "::"
+            || !all_v4
+                .iter()
+                .any(|v4| (v4.host, v4.container, v4.protocol) == (p.host, p.container, p.protocol))
+    });
     all
 }
 
 fn container_port(text: &str) -> Option<(u16, Protocol)> {
     let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].into_iter().find(|p| p.as_str() == protocol)?;
+    let protocol =
+        [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].into_iter().find(|p| p.as_str() == protocol)?;
     Some((port.parse().ok()?, protocol))
 }
 
@@ -169,19 +193,32 @@ mod tests {
             "Config": {"Labels": {"orca.cluster": "x"}},
             "NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}], "53/udp": null}}
         }));
-        assert_eq!((seen.name.as_str(), seen.status, seen.pid), ("web-a1-x7f2", ContainerStatus::Running, 42));
+        assert_eq!(
+            (seen.name.as_str(), seen.status, seen.pid),
+            ("web-a1-x7f2", ContainerStatus::Running, 42)
+        );
         assert_eq!((seen.exit_code, seen.finished_at, seen.labels), (None, None, None));
         assert_eq!(seen.health, Some(Health::Unhealthy("no answer".into())));
-        assert_eq!(seen.ports, [PublishedPort { address: "0.0.0.0".into(), host: 8080, container: 80, protocol: Protocol::Tcp }]);
+        assert_eq!(
+            seen.ports,
+            [PublishedPort { address: "0.0.0.0".into(), host: 8080, container: 80, protocol: Protocol::Tcp }]
+        );
         assert_eq!(seen.created_at.unwrap().ms() % 1000, 123);
     }
 
     #[test]
     fn an_ended_and_a_never_started_container() {
-        let ended = read(serde_json::json!({"Id": "a", "State": {"Status": "exited", "ExitCode": 137, "OOMKilled": true, "Pid": 0, "FinishedAt": "2026-11-24T10:00:01Z"}}));
+        let ended = read(
+            serde_json::json!({"Id": "a", "State": {"Status": "exited", "ExitCode": 137, "OOMKilled": true, "Pid": 0, "FinishedAt": "2026-11-24T10:00:01Z"}}),
+        );
         assert_eq!((ended.exit_code, ended.oom_killed, ended.finished_at.is_some()), (Some(137), true, true));
-        let created = read(serde_json::json!({"Id": "a", "State": {"Status": "created", "ExitCode": 127, "Error": "no such file", "StartedAt": "0001-01-01T00:00:00Z"}}));
-        assert_eq!((created.status, created.exit_code, created.started_at), (ContainerStatus::Created, None, None));
+        let created = read(
+            serde_json::json!({"Id": "a", "State": {"Status": "created", "ExitCode": 127, "Error": "no such file", "StartedAt": "0001-01-01T00:00:00Z"}}),
+        );
+        assert_eq!(
+            (created.status, created.exit_code, created.started_at),
+            (ContainerStatus::Created, None, None)
+        );
         assert_eq!(created.error, "no such file");
     }
 }

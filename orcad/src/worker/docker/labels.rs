@@ -53,7 +53,11 @@ pub(super) fn read(all: &HashMap<String, String>) -> Option<Labels> {
 /// Whether a container of this name and these labels was named by orca: `<task>-a<attempt>-…`.
 pub(super) fn is_own_name(container: &str, all: &HashMap<String, String>) -> bool {
     let (Some(task), Some(attempt)) = (all.get(NAME), all.get(ATTEMPT)) else { return false };
-    container.strip_prefix(task.as_str()).and_then(|rest| rest.strip_prefix("-a")).and_then(|rest| rest.strip_prefix(attempt.as_str())).is_some_and(|rest| rest.starts_with('-'))
+    container
+        .strip_prefix(task.as_str())
+        .and_then(|rest| rest.strip_prefix("-a"))
+        .and_then(|rest| rest.strip_prefix(attempt.as_str()))
+        .is_some_and(|rest| rest.starts_with('-'))
 }
 
 /// Whether an image carries labels that could make its containers look like ours.

@@ -15,7 +15,8 @@ impl Engine {
         if let Some(life) = of_process(&self.inner.config.pid_file) {
             return life;
         }
-        match self.call("network", |docker| async move { docker.inspect_network("bridge", None).await }).await {
+        match self.call("network", |docker| async move { docker.inspect_network("bridge", None).await }).await
+        {
             Ok(network) => format!("network {}", network.created.unwrap_or_default()),
             // Without default network (`--bridge=none`) nothing tells two lives apart: they count as one.
             Err(_) => "unknown".to_owned(),

@@ -63,6 +63,8 @@ pub struct EngineConfig {
     pub pull_stall: Duration,
     /// The longest wait for an answer to any other call. Starting a container may take four times as long.
     pub call_timeout: Duration,
+    /// How long a killed process may take to go before it counts as one that cannot be killed.
+    pub kill_wait: Duration,
     /// How often the engine is asked whether it still answers.
     pub probe_period: Duration,
     /// Registry credentials in Docker's own format; the file need not exist.
@@ -79,8 +81,9 @@ impl Default for EngineConfig {
             socket: "/run/docker.sock".into(),
             pid_file: "/run/docker.pid".into(),
             parallel_pulls: 3,
-            pull_stall: Duration::from_secs(60),
+            pull_stall: Duration::from_mins(1),
             call_timeout: Duration::from_secs(15),
+            kill_wait: Duration::from_secs(10),
             probe_period: Duration::from_secs(3),
             registry_config: "/etc/orca/docker-config.json".into(),
             log: LogDefault::Auto,
@@ -183,7 +186,9 @@ impl Engine {
                 done(op, self.create(&name, &hostname, &labels, &task_name, &spec).await)
             }
             Effect::Start { op, container } => done(op, self.start(&container).await),
-            Effect::Stop { op, container, signal, grace } => done(op, self.stop(&container, signal, grace).await),
+            Effect::Stop { op, container, signal, grace } => {
+                done(op, self.stop(&container, signal, grace).await)
+            }
             Effect::Remove { op, container } => done(op, self.remove(&container).await),
             Effect::Inspect { container } => match self.inspect(&container).await {
                 Ok(seen) => Event::Inspected { container, seen: seen.map(Box::new) },

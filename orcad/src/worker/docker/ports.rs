@@ -9,7 +9,10 @@ impl Engine {
     /// The holder of a host port in words; empty where it cannot be told.
     pub(super) async fn port_holder(&self, port: u16) -> String {
         let options = ListContainersOptionsBuilder::default().build();
-        let running = self.call("list", |docker| async move { docker.list_containers(Some(options)).await }).await.unwrap_or_default();
+        let running = self
+            .call("list", |docker| async move { docker.list_containers(Some(options)).await })
+            .await
+            .unwrap_or_default();
         for container in running {
             let publishes = container.ports.iter().flatten().any(|p| p.public_port == Some(port));
             if !publishes {
@@ -18,7 +21,10 @@ impl Engine {
             let name = container.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
             let name = name.trim_start_matches('/');
             let task = container.labels.as_ref().and_then(|all| all.get(labels::NAME));
-            return task.map_or_else(|| format!("container `{name}`"), |task| format!("task `{task}` (container `{name}`)"));
+            return task.map_or_else(
+                || format!("container `{name}`"),
+                |task| format!("task `{task}` (container `{name}`)"),
+            );
         }
         listener(port).map_or_else(String::new, |uid| format!("a process of uid {uid}"))
     }
@@ -27,7 +33,11 @@ impl Engine {
 /// The user whose process listens on a port. Whose process it is exactly, only root may see.
 fn listener(port: u16) -> Option<u32> {
     let tcp = [procfs::net::tcp(), procfs::net::tcp6()];
-    let mut tcp = tcp.into_iter().flatten().flatten().filter(|s| s.state == TcpState::Listen && s.local_address.port() == port);
+    let mut tcp = tcp
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|s| s.state == TcpState::Listen && s.local_address.port() == port);
     if let Some(socket) = tcp.next() {
         return Some(socket.uid);
     }

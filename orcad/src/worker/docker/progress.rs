@@ -42,13 +42,17 @@ impl PullProgress {
             return false;
         }
         let number = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        let (current, total) = line.progress_detail.as_ref().map_or((0, 0), |p| (number(p.current), number(p.total)));
+        let (current, total) =
+            line.progress_detail.as_ref().map_or((0, 0), |p| (number(p.current), number(p.total)));
         let layer = self.layers.entry(id).or_default();
         let before = layer.clone();
         if status == "Downloading" {
             layer.total = layer.total.max(total);
             layer.downloaded = current;
-        } else if matches!(status.as_str(), "Download complete" | "Pull complete" | "Verifying Checksum" | "Extracting") {
+        } else if matches!(
+            status.as_str(),
+            "Download complete" | "Pull complete" | "Verifying Checksum" | "Extracting"
+        ) {
             layer.downloaded = layer.total;
         }
         layer.current = current;
@@ -60,7 +64,11 @@ impl PullProgress {
     pub(super) fn summary(&self) -> Progress {
         let total: u64 = self.layers.values().map(|l| l.total).sum();
         let done: u64 = self.layers.values().map(|l| l.downloaded.min(l.total)).sum();
-        let downloading = self.layers.is_empty() || self.layers.values().any(|l| matches!(l.status.as_str(), "Pulling fs layer" | "Waiting" | "Downloading"));
+        let downloading = self.layers.is_empty()
+            || self
+                .layers
+                .values()
+                .any(|l| matches!(l.status.as_str(), "Pulling fs layer" | "Waiting" | "Downloading"));
         Progress { step: if downloading { "pulling" } else { "unpacking" }.to_owned(), done, total }
     }
 }

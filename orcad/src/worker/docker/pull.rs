@@ -34,19 +34,25 @@ const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
 
 type Outcome = Result<String, Failure>;
 type Flight = Shared<BoxFuture<'static, Outcome>>;
+type Boarding = (WeakShared<BoxFuture<'static, Outcome>>, watch::Receiver<Progress>);
 
 /// The pulls that are under way, by full image reference.
 #[derive(Default)]
 pub(super) struct Pulls {
-    by_image: Mutex<HashMap<String, (WeakShared<BoxFuture<'static, Outcome>>, watch::Receiver<Progress>)>>,
+    by_image: Mutex<HashMap<String, Boarding>>,
 }
 
 impl Engine {
     /// Makes sure that the image is there.
     pub(super) async fn pull(&self, op: OpId, image: &str, pull: Pull) -> Result<Done, Failure> {
-        let reference: ImageRef = image.parse().map_err(|e| rejected(Reason::ImageNotFound, format!("{e}")))?;
+        let reference: ImageRef =
+            image.parse().map_err(|e| rejected(Reason::ImageNotFound, format!("{e}")))?;
         if pull != Pull::Always {
-            match self.image_id(reference.as_str()).await.map_err(|e| e.failure(|_, _| FailureKind::Rejected(Reason::PullError)))? {
+            match self
+                .image_id(reference.as_str())
+                .await
+                .map_err(|e| e.failure(|_, _| FailureKind::Rejected(Reason::PullError)))?
+            {
                 Some(image_id) => return Ok(Done::Pulled { image_id }),
                 None if pull == Pull::Never => {
                     return Err(rejected(
@@ -95,7 +101,8 @@ impl Engine {
         {
             return (flight, progress.clone());
         }
-        let (tell, progress) = watch::channel(Progress { step: "waiting for a pull slot".to_owned(), done: 0, total: 0 });
+        let (tell, progress) =
+            watch::channel(Progress { step: "waiting for a pull slot".to_owned(), done: 0, total: 0 });
         let engine = self.clone();
         let wanted = reference.clone();
         let flight = async move { engine.fly(&wanted, &tell).await }.boxed().shared();
@@ -109,25 +116,38 @@ impl Engine {
         // The semaphore is never closed; without a permit the engine would only be asked earlier.
         let _slot = Arc::clone(&self.inner.pull_slots).acquire_owned().await.ok();
         let _ = tell.send(Progress { step: "pulling".to_owned(), done: 0, total: 0 });
-        let (given, trouble) = match credentials::look_up(&self.inner.config.registry_config, reference).await {
+        let (given, trouble) = match credentials::look_up(&self.inner.config.registry_config, reference).await
+        {
             Found::Some(given) => (Some(*given), None),
             Found::None => (None, None),
             Found::Unreadable(why) => {
-                tracing::warn!(registry = reference.registry(), why, "registry credentials could not be read");
+                tracing::warn!(
+                    registry = reference.registry(),
+                    why,
+                    "registry credentials could not be read"
+                );
                 (None, Some(why))
             }
         };
         let with_credentials = given.is_some();
         let refused = |error: EngineError| {
-            let mut failure = error.failure(|status, message| FailureKind::Rejected(refusal::of_pull(status, message, with_credentials)));
-            if let (FailureKind::Rejected(Reason::RegistryAuth | Reason::ImageNotFound), Some(why)) = (failure.kind, &trouble) {
+            let mut failure = error.failure(|status, message| {
+                FailureKind::Rejected(refusal::of_pull(status, message, with_credentials))
+            });
+            if let (FailureKind::Rejected(Reason::RegistryAuth | Reason::ImageNotFound), Some(why)) =
+                (failure.kind, &trouble)
+            {
                 failure.message = format!("{} (asked without credentials: {why})", failure.message);
             }
             failure
         };
         self.stream_pull(reference, given, tell).await?.map_err(refused)?;
-        let gone = || rejected(Reason::PullError, format!("the engine pulled `{reference}` and does not have it"));
-        self.image_id(reference.full()).await.map_err(|e| e.failure(|_, _| FailureKind::Rejected(Reason::PullError)))?.ok_or_else(gone)
+        let gone =
+            || rejected(Reason::PullError, format!("the engine pulled `{reference}` and does not have it"));
+        self.image_id(reference.full())
+            .await
+            .map_err(|e| e.failure(|_, _| FailureKind::Rejected(Reason::PullError)))?
+            .ok_or_else(gone)
     }
 
     /// The pull itself: the outer error is a stall, the inner one the engine's.
@@ -153,7 +173,12 @@ impl Engine {
         let mut deadline = tokio::time::Instant::now() + stall;
         loop {
             match tokio::time::timeout_at(deadline, lines.next()).await {
-                Err(_) => return Err(rejected(Reason::PullError, format!("pulling `{reference}`: no progress for {} s", stall.as_secs_f32()))),
+                Err(_) => {
+                    return Err(rejected(
+                        Reason::PullError,
+                        format!("pulling `{reference}`: no progress for {} s", stall.as_secs_f32()),
+                    ));
+                }
                 Ok(None) => return Ok(Ok(())),
                 Ok(Some(Err(error))) => {
                     let error = EngineError::of("pull", stall, error);

@@ -26,11 +26,24 @@ pub fn of_pull(status: u16, message: &str, with_credentials: bool) -> Reason {
     if text.contains("repository does not exist or may require") && !with_credentials {
         return Reason::ImageNotFound;
     }
-    let auth = ["unauthorized", "no basic auth credentials", "authentication required", "denied", "incorrect username or password"];
+    let auth = [
+        "unauthorized",
+        "no basic auth credentials",
+        "authentication required",
+        "denied",
+        "incorrect username or password",
+    ];
     if status == 401 || status == 403 || any(&text, &auth) {
         return Reason::RegistryAuth;
     }
-    let absent = ["manifest unknown", "name unknown", "not found", "no matching manifest", "does not exist", "invalid reference format"];
+    let absent = [
+        "manifest unknown",
+        "name unknown",
+        "not found",
+        "no matching manifest",
+        "does not exist",
+        "invalid reference format",
+    ];
     // A name server that does not know the registry says "not found" as well; that is a matter of the network.
     let lookup = ["no such host", "lookup ", "server misbehaving"];
     if !any(&text, &lookup) && (status == 404 || any(&text, &absent)) {
@@ -63,11 +76,23 @@ pub fn of_start(message: &str) -> Reason {
     let text = message.to_ascii_lowercase();
     if is_no_space(&text) {
         Reason::NoSpace
-    } else if any(&text, &["port is already allocated", "address already in use", "failed to bind host port"]) {
+    } else if any(&text, &["port is already allocated", "address already in use", "failed to bind host port"])
+    {
         Reason::PortTaken
     } else if is_no_device(&text) {
         Reason::NoDevice
-    } else if any(&text, &["error mounting", "bind source path", "error while creating mount source path", "error while mounting volume", "failed to mount", "invalid mount config", "error evaluating symlinks from mount source"]) {
+    } else if any(
+        &text,
+        &[
+            "error mounting",
+            "bind source path",
+            "error while creating mount source path",
+            "error while mounting volume",
+            "failed to mount",
+            "invalid mount config",
+            "error evaluating symlinks from mount source",
+        ],
+    ) {
         Reason::MountError
     } else {
         Reason::StartError
@@ -75,16 +100,25 @@ pub fn of_start(message: &str) -> Reason {
 }
 
 fn is_no_device(text: &str) -> bool {
-    any(text, &["error gathering device information", "could not select device driver", "no such device", "cdi device injection failed", "unresolvable cdi devices"])
+    any(
+        text,
+        &[
+            "error gathering device information",
+            "could not select device driver",
+            "no such device",
+            "cdi device injection failed",
+            "unresolvable cdi devices",
+        ],
+    )
 }
 
 /// Which of the candidate host ports a refused start is about: the one that its text names, or the only one there is.
 pub fn port_in(message: &str, candidates: &[u16]) -> Option<u16> {
     let named = candidates.iter().copied().find(|port| {
         let needle = format!(":{port}");
-        message.match_indices(&needle).any(|(at, _)| {
-            !message[at + needle.len()..].starts_with(|c: char| c.is_ascii_digit())
-        })
+        message
+            .match_indices(&needle)
+            .any(|(at, _)| !message[at + needle.len()..].starts_with(|c: char| c.is_ascii_digit()))
     });
     named.or(match candidates {
         [only] => Some(*only),
@@ -99,17 +133,62 @@ mod tests {
     #[test]
     fn pulls() {
         let table = [
-            (404, "pull access denied for nope, repository does not exist or may require 'docker login': denied: requested access to the resource is denied", false, Reason::ImageNotFound),
-            (404, "pull access denied for team/app, repository does not exist or may require 'docker login'", true, Reason::RegistryAuth),
-            (404, "manifest for 127.0.0.1:5000/x:nope not found: manifest unknown: manifest unknown", false, Reason::ImageNotFound),
-            (500, "Get \"http://127.0.0.1:5000/v2/x/manifests/latest\": no basic auth credentials", false, Reason::RegistryAuth),
-            (500, "Head \"https://ghcr.io/v2/a/b/manifests/1\": unauthorized: authentication required", true, Reason::RegistryAuth),
-            (500, "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host", false, Reason::PullError),
-            (500, "Get \"https://x.example/v2/\": dial tcp: lookup x.example on 10.0.0.1:53: server misbehaving", false, Reason::PullError),
-            (500, "Get \"http://127.0.0.1:9/v2/\": dial tcp 127.0.0.1:9: connect: connection refused", false, Reason::PullError),
+            (
+                404,
+                "pull access denied for nope, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
+                false,
+                Reason::ImageNotFound,
+            ),
+            (
+                404,
+                "pull access denied for team/app, repository does not exist or may require 'docker login'",
+                true,
+                Reason::RegistryAuth,
+            ),
+            (
+                404,
+                "manifest for 127.0.0.1:5000/x:nope not found: manifest unknown: manifest unknown",
+                false,
+                Reason::ImageNotFound,
+            ),
+            (
+                500,
+                "Get \"http://127.0.0.1:5000/v2/x/manifests/latest\": no basic auth credentials",
+                false,
+                Reason::RegistryAuth,
+            ),
+            (
+                500,
+                "Head \"https://ghcr.io/v2/a/b/manifests/1\": unauthorized: authentication required",
+                true,
+                Reason::RegistryAuth,
+            ),
+            (
+                500,
+                "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host",
+                false,
+                Reason::PullError,
+            ),
+            (
+                500,
+                "Get \"https://x.example/v2/\": dial tcp: lookup x.example on 10.0.0.1:53: server misbehaving",
+                false,
+                Reason::PullError,
+            ),
+            (
+                500,
+                "Get \"http://127.0.0.1:9/v2/\": dial tcp 127.0.0.1:9: connect: connection refused",
+                false,
+                Reason::PullError,
+            ),
             (500, "toomanyrequests: You have reached your pull rate limit", false, Reason::PullError),
             (500, "failed to register layer: write /x: no space left on device", false, Reason::NoSpace),
-            (500, "no matching manifest for linux/arm64 in the manifest list entries", false, Reason::ImageNotFound),
+            (
+                500,
+                "no matching manifest for linux/arm64 in the manifest list entries",
+                false,
+                Reason::ImageNotFound,
+            ),
         ];
         for (status, text, with, reason) in table {
             assert_eq!(of_pull(status, text, with), reason, "{text}");
@@ -121,7 +200,11 @@ mod tests {
         use FailureKind::{ImageVanished, Rejected};
         let table = [
             (404, "No such image: nginx:latest", ImageVanished),
-            (400, "invalid mount config for type \"bind\": bind source path does not exist: /srv/x", Rejected(Reason::MountError)),
+            (
+                400,
+                "invalid mount config for type \"bind\": bind source path does not exist: /srv/x",
+                Rejected(Reason::MountError),
+            ),
             (500, "mkdir /var/lib/docker/overlay2/x: no space left on device", Rejected(Reason::NoSpace)),
             (400, "invalid IP address in add-host: \"x\"", Rejected(Reason::StartError)),
         ];
@@ -133,12 +216,30 @@ mod tests {
     #[test]
     fn starts() {
         let table = [
-            ("driver failed programming external connectivity on endpoint web (abc): Bind for 0.0.0.0:8080 failed: port is already allocated", Reason::PortTaken),
-            ("driver failed programming external connectivity on endpoint web: Error starting userland proxy: listen tcp4 0.0.0.0:8080: bind: address already in use", Reason::PortTaken),
-            ("failed to set up container networking: driver failed programming external connectivity on endpoint x: failed to bind host port for 0.0.0.0:8080:172.17.0.2:80/tcp: address already in use", Reason::PortTaken),
-            ("error gathering device information while adding custom device \"/dev/nope\": no such file or directory", Reason::NoDevice),
-            ("OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \"nope\": executable file not found in $PATH: unknown", Reason::StartError),
-            ("failed to create shim: OCI runtime create failed: runc create failed: error mounting \"/x\" to rootfs at \"/y\": no such file or directory", Reason::MountError),
+            (
+                "driver failed programming external connectivity on endpoint web (abc): Bind for 0.0.0.0:8080 failed: port is already allocated",
+                Reason::PortTaken,
+            ),
+            (
+                "driver failed programming external connectivity on endpoint web: Error starting userland proxy: listen tcp4 0.0.0.0:8080: bind: address already in use",
+                Reason::PortTaken,
+            ),
+            (
+                "failed to set up container networking: driver failed programming external connectivity on endpoint x: failed to bind host port for 0.0.0.0:8080:172.17.0.2:80/tcp: address already in use",
+                Reason::PortTaken,
+            ),
+            (
+                "error gathering device information while adding custom device \"/dev/nope\": no such file or directory",
+                Reason::NoDevice,
+            ),
+            (
+                "OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \"nope\": executable file not found in $PATH: unknown",
+                Reason::StartError,
+            ),
+            (
+                "failed to create shim: OCI runtime create failed: runc create failed: error mounting \"/x\" to rootfs at \"/y\": no such file or directory",
+                Reason::MountError,
+            ),
             ("network nope not found", Reason::StartError),
             ("failed to copy: write /a: no space left on device", Reason::NoSpace),
         ];

@@ -14,7 +14,9 @@
 use std::time::Duration;
 
 use bollard::models::{ContainerInspectResponse, PortMap};
-use bollard::query_parameters::{KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder};
+use bollard::query_parameters::{
+    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
 use futures_util::StreamExt as _;
 use orca_api::spec::Signal;
 use orca_api::task::Reason;
@@ -25,8 +27,8 @@ use tokio::time::Instant;
 use super::failure::{EngineError, rejected};
 use super::{Engine, inspect, labels, refusal};
 
-/// How long a killed process may take to go.
-const KILL_WAIT: Duration = Duration::from_secs(10);
+/// How long a removal that is under way is waited for.
+const REMOVAL_WAIT: Duration = Duration::from_secs(10);
 /// How often the engine is asked again where a wait brought no answer.
 const POLL: Duration = Duration::from_millis(200);
 /// A start sets up networks and mounts, and may pull plugins: longer than a question.
@@ -36,7 +38,9 @@ impl Engine {
     /// Begins the process of a container. One that runs already is started.
     pub(super) async fn start(&self, id: &str) -> Result<Done, Failure> {
         let limit = self.inner.config.call_timeout * START_FACTOR;
-        let started = self.call_within("start", limit, |docker| async move { docker.start_container(id, None).await }).await;
+        let started = self
+            .call_within("start", limit, |docker| async move { docker.start_container(id, None).await })
+            .await;
         match started {
             Ok(()) => match self.inspect(id).await.map_err(unknown)? {
                 Some(seen) => Ok(Done::Started { seen: Box::new(seen) }),
@@ -52,10 +56,13 @@ impl Engine {
         let raw = match self.inspect_raw(id).await {
             Ok(Some(raw)) => raw,
             Ok(None) => return Failure { kind: FailureKind::NoSuchContainer, message },
-            Err(silence) => return Failure { kind: FailureKind::Unknown, message: format!("{message} ({silence})") },
+            Err(silence) => {
+                return Failure { kind: FailureKind::Unknown, message: format!("{message} ({silence})") };
+            }
         };
         let bindings = raw.host_config.as_ref().and_then(|h| h.port_bindings.clone());
-        let going = inspect::container(raw).is_some_and(|c| matches!(c.status, ContainerStatus::Removing | ContainerStatus::Dead));
+        let going = inspect::container(raw)
+            .is_some_and(|c| matches!(c.status, ContainerStatus::Removing | ContainerStatus::Dead));
         if status == 409 && going {
             return Failure { kind: FailureKind::NoSuchContainer, message };
         }
@@ -72,22 +79,27 @@ impl Engine {
 
     /// Signals, waits, kills, and verifies that nothing of it is left.
     pub(super) async fn stop(&self, id: &str, signal: Option<Signal>, grace: Span) -> Result<Done, Failure> {
-        let Some(raw) = self.inspect_raw(id).await.map_err(unknown)? else { return Ok(Done::Stopped { seen: None }) };
+        let Some(raw) = self.inspect_raw(id).await.map_err(unknown)? else {
+            return Ok(Done::Stopped { seen: None });
+        };
         self.check_ours(&raw)?;
         let own_signal = raw.config.as_ref().and_then(|c| c.stop_signal.clone()).filter(|s| !s.is_empty());
         let Some(before) = inspect::container(raw) else { return Ok(Done::Stopped { seen: None }) };
         if before.status == ContainerStatus::Paused {
             // A frozen process takes no signal; one that cannot be thawed is still killed below.
-            if let Err(error) = self.call("unpause", |docker| async move { docker.unpause_container(id).await }).await {
+            if let Err(error) =
+                self.call("unpause", |docker| async move { docker.unpause_container(id).await }).await
+            {
                 tracing::warn!(%error, container = id, "not unpaused");
             }
         }
         if lives(before.status) {
-            let signal = signal.map(|s| s.to_string()).or(own_signal).unwrap_or_else(|| Signal::TERM.to_string());
+            let signal =
+                signal.map(|s| s.to_string()).or(own_signal).unwrap_or_else(|| Signal::TERM.to_string());
             self.signal(id, &signal).await?;
             if !self.ended_within(id, grace.std()).await {
                 self.signal(id, &Signal::KILL.to_string()).await?;
-                self.ended_within(id, KILL_WAIT).await;
+                self.ended_within(id, self.inner.config.kill_wait).await;
             }
         }
         self.verified_gone(id, before.pid).await
@@ -96,7 +108,8 @@ impl Engine {
     /// Sends a signal. A container that has ended or vanished takes none, and that is as good.
     async fn signal(&self, id: &str, signal: &str) -> Result<(), Failure> {
         let options = KillContainerOptionsBuilder::default().signal(signal).build();
-        match self.call("kill", |docker| async move { docker.kill_container(id, Some(options)).await }).await {
+        match self.call("kill", |docker| async move { docker.kill_container(id, Some(options)).await }).await
+        {
             Ok(()) => Ok(()),
             Err(EngineError::Refused { status: 404 | 409, .. }) => Ok(()),
             // The engine could not deliver it: whether the process lives is seen below.
@@ -141,13 +154,19 @@ impl Engine {
         let seen = self.inspect(id).await.map_err(unknown)?;
         if let Some(container) = seen.as_ref().filter(|c| lives(c.status)) {
             let pid = if container.pid == 0 { pid } else { container.pid };
-            return Err(Failure { kind: FailureKind::Unkillable, message: unkillable(pid) });
+            return Err(Failure {
+                kind: FailureKind::Unkillable,
+                message: unkillable(pid, self.inner.config.kill_wait),
+            });
         }
         // The engine may have lost a process that it calls ended.
-        let deadline = Instant::now() + KILL_WAIT;
+        let deadline = Instant::now() + self.inner.config.kill_wait;
         while is_process_of(pid, id) {
             if Instant::now() >= deadline {
-                return Err(Failure { kind: FailureKind::Unkillable, message: unkillable(pid) });
+                return Err(Failure {
+                    kind: FailureKind::Unkillable,
+                    message: unkillable(pid, self.inner.config.kill_wait),
+                });
             }
             tokio::time::sleep(POLL).await;
         }
@@ -156,23 +175,33 @@ impl Engine {
 
     /// Removes a container that has ended, with its anonymous volumes.
     pub(super) async fn remove(&self, id: &str) -> Result<Done, Failure> {
-        let deadline = Instant::now() + KILL_WAIT;
+        let deadline = Instant::now() + REMOVAL_WAIT;
         loop {
             let Some(raw) = self.inspect_raw(id).await.map_err(unknown)? else { return Ok(Done::Removed) };
             self.check_ours(&raw)?;
             let status = inspect::container(raw).map_or(ContainerStatus::Dead, |c| c.status);
             if lives(status) {
-                return Err(Failure { kind: FailureKind::Unknown, message: "it runs: it must be stopped before it is removed".to_owned() });
+                return Err(Failure {
+                    kind: FailureKind::Unknown,
+                    message: "it runs: it must be stopped before it is removed".to_owned(),
+                });
             }
             // "Dead" is a container whose removal failed before: only force gets at it.
             let force = status == ContainerStatus::Dead;
             let options = RemoveContainerOptionsBuilder::default().v(true).force(force).build();
             let limit = self.inner.config.call_timeout * 2;
-            match self.call_within("remove", limit, |docker| async move { docker.remove_container(id, Some(options)).await }).await {
+            match self
+                .call_within("remove", limit, |docker| async move {
+                    docker.remove_container(id, Some(options)).await
+                })
+                .await
+            {
                 Ok(()) => return Ok(Done::Removed),
                 Err(EngineError::Refused { status: 404, .. }) => return Ok(Done::Removed),
                 // A removal is under way.
-                Err(EngineError::Refused { status: 409, .. }) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
+                Err(EngineError::Refused { status: 409, .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(POLL).await
+                }
                 Err(error) => return Err(Failure { kind: FailureKind::Unknown, message: error.to_string() }),
             }
         }
@@ -190,7 +219,10 @@ impl Engine {
         if ours {
             return Ok(());
         }
-        Err(Failure { kind: FailureKind::NoSuchContainer, message: "a container that is not of this cluster: left alone".to_owned() })
+        Err(Failure {
+            kind: FailureKind::NoSuchContainer,
+            message: "a container that is not of this cluster: left alone".to_owned(),
+        })
     }
 }
 
@@ -207,17 +239,24 @@ fn lives(status: ContainerStatus) -> bool {
 }
 
 fn host_ports(bindings: PortMap) -> Vec<u16> {
-    bindings.into_values().flatten().flatten().filter_map(|b| b.host_port?.parse().ok()).filter(|port| *port > 0).collect()
+    bindings
+        .into_values()
+        .flatten()
+        .flatten()
+        .filter_map(|b| b.host_port?.parse().ok())
+        .filter(|port| *port > 0)
+        .collect()
 }
 
 /// Whether a process belongs to a container: its cgroup's path names it, with every driver and both versions. A process
 /// that cannot be looked at, or another one of the same number, is none of it.
 fn is_process_of(pid: u32, container: &str) -> bool {
-    pid != 0 && std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| text.contains(container))
+    pid != 0
+        && std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| text.contains(container))
 }
 
 /// Why a process does not go, as far as the kernel tells.
-fn unkillable(pid: u32) -> String {
+fn unkillable(pid: u32, waited: Duration) -> String {
     let state = i32::try_from(pid)
         .ok()
         .filter(|pid| *pid > 0)
@@ -229,7 +268,7 @@ fn unkillable(pid: u32) -> String {
             other => format!("; process {pid} is in state {other}"),
         })
         .unwrap_or_default();
-    format!("it was killed and is still there after {} s{state}", KILL_WAIT.as_secs())
+    format!("it was killed and is still there after {} s{state}", waited.as_secs_f32())
 }
 
 #[cfg(test)]
@@ -241,8 +280,8 @@ mod tests {
         assert!(!is_process_of(0, "x"));
         assert!(!is_process_of(std::process::id(), "0123456789abcdef0123456789abcdef"));
         assert!(!is_process_of(u32::MAX, "x"));
-        assert!(unkillable(0).ends_with("10 s"));
-        assert!(unkillable(std::process::id()).contains("in state"));
+        assert!(unkillable(0, Duration::from_secs(10)).ends_with("10 s"));
+        assert!(unkillable(std::process::id(), Duration::ZERO).contains("in state"));
     }
 
     #[test]

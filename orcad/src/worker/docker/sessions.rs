@@ -13,7 +13,11 @@ impl Engine {
     }
 
     /// Prepares a process in a container; its id.
-    pub(in crate::worker) async fn create_exec(&self, container: &str, config: ExecConfig) -> Result<String, EngineError> {
+    pub(in crate::worker) async fn create_exec(
+        &self,
+        container: &str,
+        config: ExecConfig,
+    ) -> Result<String, EngineError> {
         Ok(self.call("exec", |docker| async move { docker.create_exec(container, config).await }).await?.id)
     }
 
@@ -27,7 +31,11 @@ impl Engine {
     }
 
     /// Tells the size of a process's terminal.
-    pub(in crate::worker) async fn resize_exec(&self, id: &str, options: ResizeExecOptions) -> Result<(), EngineError> {
+    pub(in crate::worker) async fn resize_exec(
+        &self,
+        id: &str,
+        options: ResizeExecOptions,
+    ) -> Result<(), EngineError> {
         self.call("resize", |docker| async move { docker.resize_exec(id, options).await }).await
     }
 }

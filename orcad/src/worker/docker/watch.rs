@@ -37,25 +37,34 @@ impl Engine {
     /// Watches the engine until nobody takes the events. `cluster` tells whose containers are ours, once that is known.
     ///
     /// To be called once for each engine: a second call takes the first one's cluster.
-    pub async fn watch(self, cluster: impl Fn() -> Option<ClusterId> + Send + Sync + 'static, out: mpsc::Sender<Event>) {
+    pub async fn watch(
+        self,
+        cluster: impl Fn() -> Option<ClusterId> + Send + Sync + 'static,
+        out: mpsc::Sender<Event>,
+    ) {
         let _ = self.inner.cluster.set(Box::new(cluster));
         let mut told: Option<EngineState> = None;
         let mut retry = RETRY.0;
         let mut since = None;
         loop {
-            let state = match self.greet().await {
-                Ok(up) => up,
-                Err(EngineError::Silent { .. }) => EngineState::Unresponsive,
-                Err(error) => {
-                    if matches!(error, EngineError::Unsupported(_)) && told != Some(EngineState::Away) {
-                        tracing::error!(%error, "this engine cannot be used");
-                    }
-                    EngineState::Away
-                }
+            // Events from here on are asked for, so that none falls between the greeting and the stream.
+            let greeted = jiff::Timestamp::now().as_second();
+            let (state, why) = match self.greet().await {
+                Ok(up) => (up, String::new()),
+                Err(error @ EngineError::Silent { .. }) => (EngineState::Unresponsive, error.to_string()),
+                Err(error) => (EngineState::Away, error.to_string()),
             };
             let up = matches!(state, EngineState::Up { .. });
+            since.get_or_insert(greeted);
             if up || told.as_ref() != Some(&state) {
-                tracing::info!(?state, "engine");
+                match &state {
+                    EngineState::Up { life, live_restore } => {
+                        tracing::info!(life, live_restore, "the engine answers")
+                    }
+                    EngineState::Unresponsive | EngineState::Away => {
+                        tracing::warn!(why, "the engine cannot be used")
+                    }
+                }
                 if out.send(Event::Engine(state.clone())).await.is_err() {
                     return;
                 }
@@ -106,19 +115,21 @@ impl Engine {
     }
 
     /// Passes hints on until the stream or the engine fails; says why it ended.
-    async fn follow(&self, out: &mpsc::Sender<Event>, since: &mut Option<i64>) -> Result<EngineError, Closed> {
+    async fn follow(
+        &self,
+        out: &mpsc::Sender<Event>,
+        since: &mut Option<i64>,
+    ) -> Result<EngineError, Closed> {
         let client = match self.connected().await {
             Ok(client) => client,
             Err(error) => return Ok(error),
         };
         let filters = HashMap::from([("type", vec!["container"]), ("label", vec![labels::CLUSTER])]);
-        let mut options = EventsOptionsBuilder::default().filters(&filters);
-        // What was buffered since the last one; a second too much does no harm.
-        let from = since.map(|at| (at - 1).to_string());
-        if let Some(from) = &from {
-            options = options.since(from);
-        }
-        let events = client.docker.events(Some(options.build()));
+        // What the engine has buffered since the last one; a second too much does no harm.
+        let from = (since.unwrap_or(0) - 1).max(0).to_string();
+        let events = client
+            .docker
+            .events(Some(EventsOptionsBuilder::default().filters(&filters).since(&from).build()));
         pin_mut!(events);
         let mut next_probe = Instant::now() + self.inner.config.probe_period;
         loop {
@@ -153,7 +164,8 @@ impl Engine {
         let action = event.action.as_deref().unwrap_or_default();
         let actor = event.actor.as_ref()?;
         let cluster = actor.attributes.as_ref().and_then(|all| all.get(labels::CLUSTER));
-        let foreign = self.cluster().is_some_and(|own| cluster.is_some_and(|theirs| *theirs != own.to_string()));
+        let foreign =
+            self.cluster().is_some_and(|own| cluster.is_some_and(|theirs| *theirs != own.to_string()));
         if foreign || !is_hint(action) { None } else { actor.id.clone() }
     }
 }
@@ -161,7 +173,7 @@ impl Engine {
 /// Actions after which a container is another. Some carry details after their name, so the name is a prefix.
 fn is_hint(action: &str) -> bool {
     let name = action.split(':').next().unwrap_or_default().trim_end();
-    matches!(name, "die" | "start" | "stop" | "kill" | "oom" | "destroy" | "pause" | "unpause" | "health_status" | "rename" | "restart")
+    matches!(name, "die" | "start" | "oom" | "destroy" | "pause" | "unpause" | "health_status" | "rename")
 }
 
 #[cfg(test)]
@@ -173,7 +185,7 @@ mod tests {
         for action in ["die", "start", "oom", "destroy", "health_status: unhealthy"] {
             assert!(is_hint(action), "{action}");
         }
-        for action in ["exec_start: sh -c 'die'", "exec_die", "create", "attach", "top", ""] {
+        for action in ["exec_start: sh -c 'die'", "exec_die", "kill", "create", "attach", "top", ""] {
             assert!(!is_hint(action), "{action}");
         }
     }

@@ -30,7 +30,12 @@ const RESIZE_WAIT: Duration = Duration::from_secs(2);
 
 /// Begins a process in a container and carries its streams. The last frame is [`Frame::Exit`] or [`Frame::Error`]
 /// (problem+json). When `input` ends, standard input is closed, as by an empty [`Frame::Stdin`].
-pub async fn exec<I>(engine: &Engine, container: &str, task: ExecTask, input: I) -> impl Stream<Item = Frame> + Send + use<I>
+pub async fn exec<I>(
+    engine: &Engine,
+    container: &str,
+    task: ExecTask,
+    input: I,
+) -> impl Stream<Item = Frame> + Send + use<I>
 where
     I: Stream<Item = Frame> + Send + 'static,
 {
@@ -54,7 +59,8 @@ async fn begin(engine: &Engine, container: &str, task: &ExecTask) -> Result<(Str
     };
     let id = engine.create_exec(container, config).await?;
     let body = serde_json::json!({ "Detach": false, "Tty": task.tty }).to_string();
-    let connection = raw::upgrade(engine, "exec", &format!("/exec/{}/start", orca_api::route::encode(&id)), body).await?;
+    let connection =
+        raw::upgrade(engine, "exec", &format!("/exec/{}/start", orca_api::route::encode(&id)), body).await?;
     Ok((id, connection))
 }
 
@@ -79,14 +85,31 @@ struct Session {
     ended: bool,
 }
 
-fn session<I>(engine: Engine, id: String, connection: Upgraded, task: ExecTask, input: I) -> impl Stream<Item = Frame> + Send
+fn session<I>(
+    engine: Engine,
+    id: String,
+    connection: Upgraded,
+    task: ExecTask,
+    input: I,
+) -> impl Stream<Item = Frame> + Send
 where
     I: Stream<Item = Frame> + Send + 'static,
 {
     let (output, writer) = tokio::io::split(TokioIo::new(connection));
     let input = carry_input(engine.clone(), id.clone(), writer, task.size.filter(|_| task.tty), input);
-    let session = Session { engine, id, output, demux: Demux::default(), tty: task.tty, input: Some(Box::pin(input)), ended: false };
-    stream::unfold(session, |mut session| async move { session.next_frame().await.map(|frame| (frame, session)) })
+    let session = Session {
+        engine,
+        id,
+        output,
+        demux: Demux::default(),
+        tty: task.tty,
+        input: Some(Box::pin(input)),
+        ended: false,
+    };
+    stream::unfold(
+        session,
+        |mut session| async move { session.next_frame().await.map(|frame| (frame, session)) },
+    )
 }
 
 impl Session {
@@ -120,9 +143,13 @@ impl Session {
     fn buffered(&mut self) -> Result<Option<Frame>, Frame> {
         if self.tty {
             // A terminal has one stream, and it is not framed.
-            return Ok((!self.demux.buffer.is_empty()).then(|| Frame::Stdout(self.demux.buffer.split().to_vec())));
+            return Ok(
+                (!self.demux.buffer.is_empty()).then(|| Frame::Stdout(self.demux.buffer.split().to_vec()))
+            );
         }
-        let damaged = |text: String| Frame::Error(serde_json::to_vec(&Problem::new(Code::EngineError, text)).unwrap_or_default());
+        let damaged = |text: String| {
+            Frame::Error(serde_json::to_vec(&Problem::new(Code::EngineError, text)).unwrap_or_default())
+        };
         match self.demux.next_piece().map_err(|e| damaged(e.to_string()))? {
             None => Ok(None),
             Some(piece) => match piece.source {
@@ -141,7 +168,9 @@ async fn exit(engine: &Engine, id: &str) -> Frame {
         match engine.exec_exit(id).await {
             Ok(Some(code)) => return Frame::Exit(code),
             Ok(None) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
-            Ok(None) => return Frame::Error(problem(&EngineError::Silent { call: "exec", after: EXIT_WAIT })),
+            Ok(None) => {
+                return Frame::Error(problem(&EngineError::Silent { call: "exec", after: EXIT_WAIT }));
+            }
             Err(error) => return Frame::Error(problem(&error)),
         }
     }
@@ -155,7 +184,13 @@ async fn carried(input: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
     }
 }
 
-async fn carry_input(engine: Engine, id: String, mut writer: WriteHalf<TokioIo<Upgraded>>, size: Option<(u16, u16)>, input: impl Stream<Item = Frame> + Send) {
+async fn carry_input(
+    engine: Engine,
+    id: String,
+    mut writer: WriteHalf<TokioIo<Upgraded>>,
+    size: Option<(u16, u16)>,
+    input: impl Stream<Item = Frame> + Send,
+) {
     if let Some((columns, rows)) = size {
         // The terminal exists only once the process does.
         let deadline = Instant::now() + RESIZE_WAIT;
@@ -172,7 +207,9 @@ async fn carry_input(engine: Engine, id: String, mut writer: WriteHalf<TokioIo<U
                 open = false;
             }
             // A process that reads no more is no error: its exit code tells.
-            Frame::Stdin(bytes) if open => open = writer.write_all(&bytes).await.is_ok() && writer.flush().await.is_ok(),
+            Frame::Stdin(bytes) if open => {
+                open = writer.write_all(&bytes).await.is_ok() && writer.flush().await.is_ok()
+            }
             Frame::Resize { columns, rows } => {
                 if let Err(error) = resize(&engine, &id, columns, rows).await {
                     tracing::debug!(%error, "the terminal was not resized");

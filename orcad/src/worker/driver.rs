@@ -1,0 +1,168 @@
+//! The worker as a role of the driver: step, commit, release.
+//!
+//! What is committed is disposable (containers' labels and the manager rebuild it), and it still goes first: an effect
+//! whose cause is not stored is an effect that a crash forgets. Where the disk is full, changes and effects are kept
+//! together and tried again: nothing new is done, and nothing is undone.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use orca_api::id::{ClusterId, IdSource, PlacementId};
+use orca_api::link::PlacementStatus;
+use orca_core::Now;
+use orca_core::worker::{Change, Effect, Event, Worker};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use super::docker::Engine;
+use crate::driver::{Fatal, Handle, Role};
+use crate::store::{CommitError, WorkerStore};
+
+/// Calls of the engine at the same time, besides pulls, stops and looks: more only makes each of them slower.
+const CALLS_MAX: usize = 16;
+
+/// The way to the worker core.
+pub type WorkerHandle = Handle<WorkerRole>;
+
+/// Statuses that the manager should hear of: the newest of each placement.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    waiting: Mutex<BTreeMap<PlacementId, PlacementStatus>>,
+    some: Notify,
+}
+
+impl Outbox {
+    fn put(&self, statuses: Vec<PlacementStatus>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for status in statuses {
+            waiting.insert(status.placement, status);
+        }
+        drop(waiting);
+        self.some.notify_one();
+    }
+
+    /// Waits until there are some, and takes them.
+    pub async fn take(&self) -> Vec<PlacementStatus> {
+        loop {
+            let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            if !waiting.is_empty() {
+                return waiting.into_values().collect();
+            }
+            self.some.notified().await;
+        }
+    }
+}
+
+/// The worker core with its store and its hands.
+pub struct WorkerRole {
+    core: Worker,
+    store: WorkerStore,
+    ids: Box<dyn IdSource + Send>,
+    engine: Engine,
+    results: WorkerHandle,
+    outbox: Arc<Outbox>,
+    cluster: watch::Sender<Option<ClusterId>>,
+    calls: Arc<Semaphore>,
+    running: TaskTracker,
+    changes: Vec<Change>,
+    effects: Vec<Effect>,
+    full: bool,
+}
+
+impl WorkerRole {
+    /// The role, with the core that was loaded from the store. Results of its operations go to `results`, its own queue.
+    pub fn new(core: Worker, store: WorkerStore, ids: Box<dyn IdSource + Send>, engine: Engine, results: WorkerHandle) -> Self {
+        let cluster = watch::Sender::new(core.cluster());
+        Self {
+            core,
+            store,
+            ids,
+            engine,
+            results,
+            outbox: Arc::default(),
+            cluster,
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            running: TaskTracker::new(),
+            changes: Vec::new(),
+            effects: Vec::new(),
+            full: false,
+        }
+    }
+
+    /// What the manager should hear of.
+    pub fn outbox(&self) -> Arc<Outbox> {
+        Arc::clone(&self.outbox)
+    }
+
+    /// Whose containers are ours, once that is known.
+    pub fn cluster(&self) -> watch::Receiver<Option<ClusterId>> {
+        self.cluster.subscribe()
+    }
+
+    fn release(&mut self) {
+        self.cluster.send_if_modified(|known| {
+            let now = self.core.cluster();
+            std::mem::replace(known, now) != now
+        });
+        for effect in self.effects.drain(..) {
+            if let Effect::Report { placements } = effect {
+                self.outbox.put(placements);
+                continue;
+            }
+            // Pulls are bounded by the engine's own queue, a stop may take minutes, and a look must not wait for either.
+            let bounded = matches!(effect, Effect::Create { .. } | Effect::Start { .. } | Effect::Remove { .. });
+            let (engine, results, calls) = (self.engine.clone(), self.results.clone(), Arc::clone(&self.calls));
+            self.running.spawn(async move {
+                let place = if bounded { calls.acquire_owned().await.ok() } else { None };
+                let event = engine.perform(effect).await;
+                drop(place);
+                // A driver that has stopped needs no results: the next life looks for itself.
+                let _ = results.send(event).await;
+            });
+        }
+    }
+}
+
+impl Role for WorkerRole {
+    type Core = Worker;
+    type Event = Event;
+
+    fn core(&self) -> &Worker {
+        &self.core
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.core.next_deadline()
+    }
+
+    fn tick(&self) -> Event {
+        Event::Tick
+    }
+
+    fn step(&mut self, event: Event, now: Now) {
+        let step = self.core.step(event, now, &mut *self.ids);
+        self.changes.extend(step.changes);
+        self.effects.extend(step.effects);
+    }
+
+    async fn commit(&mut self, _now: Now) -> Result<(), Fatal> {
+        if !self.changes.is_empty() {
+            match self.store.commit(self.changes.clone()).await {
+                Ok(_) => {
+                    self.changes.clear();
+                    self.full = false;
+                }
+                Err(CommitError::Full) => {
+                    if !self.full {
+                        tracing::warn!("the disk of the state folder is full: the worker does nothing new until there is space");
+                    }
+                    self.full = true;
+                    return Ok(());
+                }
+                Err(error) => return Err(Fatal { role: "worker", source: Box::new(error) }),
+            }
+        }
+        self.release();
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! How fast the scheduler decides, on one core, from mixed load.
+//!
+//! `cargo bench -p scheduler --bench speed` measures what the package ships;
+//! `RUSTFLAGS="-C target-cpu=native" cargo bench -p scheduler --bench speed --target-dir target/native` the same code built for
+//! this processor. `-- --quick` takes a tenth of the time, `-- --svg FILE` draws how time grows with nodes.
+
+mod plot;
+mod workload;
+
+use std::time::{Duration, Instant};
+
+use orca_api::id::NodeId;
+use scheduler::{Load, Request, Scheduler};
+use workload::{Dice, cluster, different, held, kind, resources};
+
+/// Rounds of each measurement; the median counts.
+const ROUNDS: usize = 5;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quick = arguments.iter().any(|a| a == "--quick");
+    let svg = arguments.iter().position(|a| a == "--svg").and_then(|at| arguments.get(at + 1));
+    let only = arguments.iter().position(|a| a == "--only").and_then(|at| arguments.get(at + 1));
+    let scale = if quick { 10 } else { 1 };
+    let want = |name: &str| only.is_none_or(|only| name.contains(only.as_str()));
+    println!("| work | figure |\n|---|---|");
+    if want("kinds") {
+        kinds(10_000, 100_000 / scale);
+        kinds(100_000, 100_000 / scale);
+    }
+    if want("different") {
+        all_different(10_000, 100_000 / scale);
+        all_different(100_000, 20_000 / scale);
+    }
+    if want("one") {
+        one_task(100_000, 5_000 / scale);
+        one_task(3, 100_000 / scale);
+    }
+    if want("refusal") {
+        refusal(100_000, 200 / scale);
+    }
+    if want("load") {
+        load_changes(100_000, 200_000 / scale);
+    }
+    println!("| hot state of a node | {} bytes |", scheduler::HOT_BYTES_PER_NODE);
+    if let Some(path) = svg {
+        let points = growth(scale);
+        if let Err(error) = std::fs::write(path, plot::svg(&points)) {
+            eprintln!("error: cannot write {path}: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn row(work: &str, figure: &str) {
+    println!("| {work} | {figure} |");
+}
+
+/// A rate with thousands separated.
+fn rate(per_second: f64) -> String {
+    let digits = format!("{per_second:.0}");
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    format!("{}/s", groups.join(","))
+}
+
+/// 100 kinds of tasks, one after another: decided, then applied and encoded.
+fn kinds(nodes: usize, tasks: usize) {
+    let (mut decide, mut commit, mut placed) = (Vec::new(), Vec::new(), 0);
+    for round in 0..ROUNDS {
+        let mut dice = Dice::new(round as u64);
+        let (mut scheduler, _) = cluster(&mut dice, nodes);
+        let requests: Vec<Request> = (0..100).map(|number| kind(&mut dice, number)).collect();
+        let (mut deciding, mut committing) = (Duration::ZERO, Duration::ZERO);
+        placed = 0;
+        for request in &requests {
+            let start = Instant::now();
+            let batch = scheduler.place_many(request, tasks / requests.len());
+            deciding += start.elapsed();
+            placed += batch.choices.len();
+            // the caller makes ids and rows from its own random source; only what follows from them is timed
+            let rows: Vec<_> = batch.choices.iter().map(|choice| held(&mut dice, request, choice.node)).collect();
+            let start = Instant::now();
+            let mut log = Vec::with_capacity(rows.len() * 64);
+            for row in rows {
+                encode(&row, &mut log);
+                scheduler.hold(row);
+            }
+            std::hint::black_box(&log);
+            committing += start.elapsed();
+        }
+        decide.push(placed as f64 / deciding.as_secs_f64());
+        commit.push(placed as f64 / (deciding + committing).as_secs_f64());
+    }
+    let work = format!("100 kinds, {nodes} nodes × {tasks} tasks");
+    row(&format!("{work}, decide"), &format!("{} ({placed} placed)", rate(median(decide))));
+    row(&format!("{work}, decide, apply, encode"), &rate(median(commit)));
+}
+
+/// A placement as bytes of a log: three ids, three amounts, the priority.
+fn encode(held: &scheduler::Held, log: &mut Vec<u8>) {
+    log.extend_from_slice(&held.placement.raw().bytes());
+    log.extend_from_slice(&held.task.raw().bytes());
+    log.extend_from_slice(&held.node.raw().bytes());
+    log.extend_from_slice(&held.resources.cpu.millis().to_le_bytes());
+    log.extend_from_slice(&held.resources.memory.get().to_le_bytes());
+    log.extend_from_slice(&held.resources.disk.get().to_le_bytes());
+    log.push(held.priority);
+}
+
+/// Every task different, exact, each applied before the next is decided.
+fn all_different(nodes: usize, tasks: usize) {
+    let (mut decide, mut commit) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let mut dice = Dice::new(round as u64);
+        let (mut scheduler, _) = cluster(&mut dice, nodes);
+        let (mut deciding, mut committing) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..tasks {
+            let request = different(&mut dice);
+            let start = Instant::now();
+            let choice = scheduler.place(&request);
+            let decided = start.elapsed();
+            deciding += decided;
+            let Ok(choice) = choice else { continue };
+            let row = held(&mut dice, &request, choice.node);
+            let start = Instant::now();
+            scheduler.hold(row);
+            committing += decided + start.elapsed();
+        }
+        decide.push(tasks as f64 / deciding.as_secs_f64());
+        commit.push(tasks as f64 / committing.as_secs_f64());
+    }
+    let work = format!("every task different, {nodes} nodes × {tasks} tasks");
+    row(&format!("{work}, decide"), &rate(median(decide)));
+    row(&format!("{work}, decide and apply"), &rate(median(commit)));
+}
+
+/// The time of single decisions.
+fn one_task(nodes: usize, tasks: usize) {
+    let times = single_times(nodes, tasks);
+    let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
+    row(
+        &format!("one task on {nodes} nodes"),
+        &format!("median {:.2} µs, p99 {:.2} µs", at(0.5), at(0.99)),
+    );
+}
+
+/// Microseconds of decisions, sorted: kinds with label, port and zones, and tasks like no other, by turns.
+fn single_times(nodes: usize, tasks: usize) -> Vec<f64> {
+    let mut dice = Dice::new(nodes as u64);
+    let (mut scheduler, _) = cluster(&mut dice, nodes);
+    let mut times = Vec::new();
+    for number in 0..tasks {
+        let request = if number % 2 == 0 { different(&mut dice) } else { kind(&mut dice, number % 100) };
+        let start = Instant::now();
+        let choice = scheduler.place(&request);
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+        if let Ok(choice) = choice {
+            // small clusters would fill up
+            if nodes >= 1000 {
+                let row = held(&mut dice, &request, choice.node);
+                scheduler.hold(row);
+            }
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+/// Counts per reason for a task that fits nowhere: label on half of the nodes, too much memory on the others.
+fn refusal(nodes: usize, times: usize) {
+    let mut dice = Dice::new(7);
+    let (mut scheduler, _) = cluster(&mut dice, nodes);
+    let mut request = different(&mut dice);
+    request.constraints = vec!["disk == ssd".parse().expect("a constraint")];
+    request.resources = resources(100, 300_000, 0);
+    let measured = (0..times).map(|_| {
+        let start = Instant::now();
+        let refusal = scheduler.place(&request);
+        assert!(refusal.is_err(), "the task must not fit");
+        start.elapsed().as_secs_f64() * 1e6
+    });
+    row(&format!("explain one refusal on {nodes} nodes, counts"), &format!("{:.0} µs", median(measured.collect())));
+}
+
+/// A node's measured load changes.
+fn load_changes(nodes: usize, changes: usize) {
+    let mut dice = Dice::new(9);
+    let (mut scheduler, ids) = cluster(&mut dice, nodes);
+    let loads: Vec<(NodeId, Load)> = (0..changes)
+        .map(|_| {
+            let used = resources(dice.between(0, 64_000), dice.between(0, 250_000), dice.between(0, 1_000_000));
+            let id = ids[dice.between(0, ids.len() as u64 - 1) as usize];
+            (id, Load { cpu: used.cpu, memory: used.memory, disk: used.disk, ..Load::default() })
+        })
+        .collect();
+    let start = Instant::now();
+    for (id, load) in loads {
+        scheduler.set_load(id, load);
+    }
+    let each = start.elapsed().as_secs_f64() * 1e6 / changes as f64;
+    row(&format!("a node's load changes, {nodes} nodes"), &format!("{each:.2} µs"));
+}
+
+/// Microseconds by number of nodes, from 10 to 100,000.
+fn growth(scale: usize) -> Vec<plot::Series> {
+    let sizes = [10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000];
+    let mut series = ["one task, median", "one task, p99", "one of 1,000 equal tasks"].map(plot::Series::new);
+    println!("\n| nodes | {} | {} | {} |\n|---|---|---|---|", series[0].name, series[1].name, series[2].name);
+    for nodes in sizes {
+        let times = single_times(nodes, 5_000 / scale);
+        let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
+        let equal = equal_tasks(nodes);
+        for (line, value) in series.iter_mut().zip([at(0.5), at(0.99), equal]) {
+            line.points.push((nodes as f64, value));
+        }
+        println!("| {nodes} | {:.2} µs | {:.2} µs | {equal:.2} µs |", at(0.5), at(0.99));
+    }
+    series.into()
+}
+
+/// Microseconds for each of 1,000 equal tasks (fewer where fewer fit), decided at once.
+fn equal_tasks(nodes: usize) -> f64 {
+    let measured = (0..ROUNDS).map(|round| {
+        let mut dice = Dice::new(round as u64);
+        let (mut scheduler, _): (Scheduler, _) = cluster(&mut dice, nodes);
+        let mut request = kind(&mut dice, 0);
+        request.ports.clear();
+        let start = Instant::now();
+        let batch = scheduler.place_many(&request, 1_000);
+        start.elapsed().as_secs_f64() * 1e6 / batch.choices.len().max(1) as f64
+    });
+    median(measured.collect())
+}

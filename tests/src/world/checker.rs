@@ -1,0 +1,191 @@
+//! What must never be, whatever breaks. It looks on from outside: at committed records and at the containers.
+//!
+//! * what was acknowledged is there after every load, and revisions only rise;
+//! * a placement's task, node and spec never change, its attempts' states only rise, and an end stays an end;
+//! * at most one container of a task is alive at any time, over all nodes, and a container's process is begun once;
+//! * a process that ended by itself is not followed by another before the back-off allows it;
+//! * containers without our labels are never touched;
+//! * and what `calm.rs` adds once nothing breaks any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use orca_api::id::{PlacementId, TaskId};
+use orca_api::task::State;
+use orca_core::manager::{Change, Manager};
+use orca_core::worker::io::Container;
+
+use super::engine::Made;
+use super::worker::WorkerBox;
+
+/// What is remembered of a placement.
+#[derive(Clone, PartialEq)]
+struct Fixed {
+    task: TaskId,
+    node: orca_api::id::NodeId,
+    version: u32,
+    digest: String,
+}
+
+/// How far a placement's own ends have driven its back-off.
+#[derive(Clone, Copy, Default)]
+struct Backoff {
+    /// Own ends in a row.
+    ends: u32,
+    /// When the last one was, if nothing was begun since.
+    last: Option<u64>,
+}
+
+/// Who looks on.
+pub struct Checker {
+    /// What was found, oldest first.
+    pub found: Vec<String>,
+    revision: u64,
+    acknowledged: BTreeMap<TaskId, u64>,
+    names: BTreeMap<String, TaskId>,
+    fixed: BTreeMap<PlacementId, Fixed>,
+    states: BTreeMap<(PlacementId, u32), State>,
+    backoff: BTreeMap<PlacementId, Backoff>,
+    /// Containers whose end is somebody's wish.
+    stops: BTreeSet<String>,
+}
+
+impl Checker {
+    pub(crate) fn new() -> Self {
+        Self {
+            found: Vec::new(),
+            revision: 0,
+            acknowledged: BTreeMap::new(),
+            names: BTreeMap::new(),
+            fixed: BTreeMap::new(),
+            states: BTreeMap::new(),
+            backoff: BTreeMap::new(),
+            stops: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn find(&mut self, what: String) {
+        self.found.push(what);
+    }
+
+    // ---------------------------------------------------------------------------------------- what clients heard
+
+    pub(crate) fn acknowledged(&mut self, task: TaskId, revision: u64) {
+        self.acknowledged.insert(task, revision);
+        if revision > self.revision {
+            self.find(format!("task {task} was acknowledged at revision {revision}, which is not committed"));
+        }
+    }
+
+    /// A removal may come about at any time from now on.
+    pub(crate) fn removal_asked(&mut self, name: &str, removes: bool) {
+        if removes && let Some(task) = self.names.get(name) {
+            self.acknowledged.remove(task);
+        }
+    }
+
+    pub(crate) fn removal_acknowledged(&mut self, task: TaskId) {
+        self.acknowledged.remove(&task);
+    }
+
+    // ------------------------------------------------------------------------------------- what the manager holds
+
+    pub(crate) fn manager_loaded(&mut self, core: &Manager) {
+        if core.revision() < self.revision {
+            self.find(format!("revision {} was loaded after {} was committed", core.revision(), self.revision));
+        }
+        let there: BTreeSet<TaskId> = tasks(core).map(|(id, _)| id).collect();
+        let lost: Vec<TaskId> = self.acknowledged.keys().filter(|id| !there.contains(id)).copied().collect();
+        for task in lost {
+            self.acknowledged.remove(&task);
+            self.find(format!("task {task} was acknowledged, and is lost"));
+        }
+    }
+
+    pub(crate) fn manager_committed(&mut self, core: &Manager) {
+        if core.revision() <= self.revision {
+            self.find(format!("revision {} was committed after {}", core.revision(), self.revision));
+        }
+        self.revision = core.revision();
+        self.names = tasks(core).map(|(id, name)| (name, id)).collect();
+        for row in core.durable_rows() {
+            let Change::PlacementPut { record: p } = row else { continue };
+            let now = Fixed { task: p.task, node: p.node, version: p.version, digest: p.digest.clone() };
+            if *self.fixed.entry(p.id).or_insert_with(|| now.clone()) != now {
+                self.find(format!("placement {} of {} became another", p.id, p.name));
+            }
+            for attempt in &p.status.attempts {
+                let before = self.states.insert((p.id, attempt.number), attempt.state);
+                let sound = before.is_none_or(|b| b == attempt.state || (b < attempt.state && !b.is_terminal()));
+                if !sound {
+                    let before = before.map_or("", State::as_str);
+                    self.find(format!("{} attempt {}: {before} became {}", p.name, attempt.number, attempt.state));
+                }
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------------ what containers do
+
+    /// At most one container of a task is alive.
+    pub(crate) fn look(&mut self, workers: &[WorkerBox]) {
+        let mut alive: BTreeMap<TaskId, String> = BTreeMap::new();
+        for labels in workers.iter().flat_map(|w| w.engine.running()) {
+            let this = format!("{} attempt {}", labels.placement, labels.attempt);
+            if let Some(other) = alive.insert(labels.task, this.clone()) {
+                self.find(format!("two containers of one task are alive: {other} and {this}"));
+            }
+        }
+        for worker in workers {
+            for made in worker.engine.containers.values() {
+                if made.starts > 1 {
+                    self.find(format!("the process of {} was begun twice", made.seen.name));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn stop_sent(&mut self, seen: &Container) {
+        if seen.labels.is_none() {
+            self.find(format!("{} is none of ours, and was stopped", seen.name));
+        }
+        self.stops.insert(seen.id.clone());
+    }
+
+    pub(crate) fn started(&mut self, now: u64, made: &Made) {
+        let Some(labels) = &made.seen.labels else { return };
+        let backoff = self.backoff.entry(labels.placement).or_default();
+        let Some(last) = backoff.last.take() else { return };
+        // 1 s doubled with each end, at most 5 min, less a quarter.
+        let least = (750u64 << (backoff.ends - 1).min(9)).min(225_000);
+        if now < last + least {
+            let waited = now - last;
+            let ends = backoff.ends;
+            self.find(format!("{} was begun {waited} ms after end {ends} in a row", made.seen.name));
+        }
+    }
+
+    /// A process ended. What is its own doing counts: not a stop, and nothing that took all of them.
+    pub(crate) fn ended(&mut self, now: u64, seen: &Container) {
+        let Some(labels) = &seen.labels else { return };
+        let own = !self.stops.remove(&seen.id) && !matches!(seen.exit_code, Some(0 | 137 | 255));
+        let backoff = self.backoff.entry(labels.placement).or_default();
+        if own {
+            backoff.ends += 1;
+            backoff.last = Some(now);
+        } else {
+            *backoff = Backoff { last: None, ..*backoff };
+        }
+    }
+
+    /// A worker forgot what it had counted.
+    pub(crate) fn store_lost(&mut self, ) {
+        self.backoff.clear();
+    }
+}
+
+fn tasks(core: &Manager) -> impl Iterator<Item = (TaskId, String)> {
+    core.durable_rows().into_iter().filter_map(|row| match row {
+        Change::TaskPut { record } => Some((record.id, record.name.to_string())),
+        _ => None,
+    })
+}
