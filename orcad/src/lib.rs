@@ -14,9 +14,15 @@
 pub mod args;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod driver;
+pub mod host;
+pub mod log;
 pub mod manager;
+pub mod metrics;
 pub mod net;
+pub mod run;
 pub mod store;
+pub mod systemd;
 pub mod tasks;
 pub mod worker;

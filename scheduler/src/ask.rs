@@ -22,8 +22,8 @@ struct ClassFacts {
     passes: bool,
     /// Points of preferences on attributes, positive is away.
     preferred: i64,
-    /// Doublings of the spread.
-    over: u64,
+    /// Tasks over its share of the spread.
+    over: u32,
 }
 
 /// A request and the world.
@@ -47,6 +47,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) spread: Option<SpreadState<'a>>,
     /// By class; empty where no class differs from another.
     facts: Vec<Memo<Option<ClassFacts>>>,
+    /// No value of the spread is less over its share.
+    over_least: u32,
     /// The most points towards a node that a node can have.
     towards_max: i64,
     /// The node that `round_robin` chose last.
@@ -81,6 +83,8 @@ impl<'a> Candidate<'a> {
 pub(crate) struct Rank {
     /// The task failed there again and again.
     pub(crate) avoided: bool,
+    /// So many tasks over its share of the spread.
+    pub(crate) over: u32,
     /// The score's cost with its points, units of 2⁻³².
     pub(crate) cost: u64,
     /// Tasks of the same group on it.
@@ -118,12 +122,14 @@ impl<'a> Ask<'a> {
             distinct: Vec::new(),
             spread: None,
             facts: if by_class { vec![Memo::new(None); world.classes.len()] } else { Vec::new() },
+            over_least: 0,
             towards_max: request.preferences.iter().map(|p| i64::from(p.weight.max(0))).sum(),
             cursor,
         };
         ask.distinct = request.distinct.iter().map(|rule| ask.counts(&rule.key)).collect();
         if let Some(rule) = &request.spread_over {
             ask.spread = SpreadState::new(&ask, rule);
+            ask.over_least = ask.spread.as_ref().map_or(0, SpreadState::over_least);
             // these were judged without the spread
             ask.facts.iter().for_each(|memo| memo.set(None));
         }
@@ -261,7 +267,7 @@ impl<'a> Ask<'a> {
 
     /// How many tasks over its share the node's value of the spread would be.
     #[inline]
-    pub(crate) fn over(&self, row: &Row) -> u64 {
+    pub(crate) fn over(&self, row: &Row) -> u32 {
         match &self.spread {
             None => 0,
             Some(spread) if spread.own => spread.over(self.siblings_on(row.slot), 1),
@@ -277,7 +283,8 @@ impl<'a> Ask<'a> {
         let points = self.preference_points(row) + self.sibling_points(siblings);
         Rank {
             avoided: self.request.avoid.contains(&row.id),
-            cost: cost::doubled(cost::with_points(cost, points), self.over(row)),
+            over: self.over(row),
+            cost: cost::with_points(cost, points),
             siblings,
             tasks: if counts_tasks { row.tasks } else { 0 },
             wrapped: score.goes_round() && self.cursor.is_some_and(|cursor| row.id <= cursor),
@@ -289,6 +296,13 @@ impl<'a> Ask<'a> {
     pub(crate) fn rank_of(&self, row: &Row) -> Rank {
         let score = score::of(self.request.algorithm);
         self.rank(score, row, score.cost(self, row))
+    }
+
+    /// Whether nothing that costs at least so much before its points can win against the best so far.
+    /// Equal costs can: something else decides then.
+    #[inline]
+    pub(crate) fn beaten(&self, best: Option<&Rank>, cost: u64) -> bool {
+        best.is_some_and(|best| !best.avoided && best.over <= self.over_least && self.least(cost) > best.cost)
     }
 
     /// No node costs less with its points than this, if it costs so much without.

@@ -22,7 +22,8 @@ use crate::attributes;
 use crate::cost;
 use crate::index::{Bounds, Cell, Row};
 use crate::model::{Request, Target};
-use crate::place::{Choice, Refusal};
+use crate::place::Choice;
+use crate::refusal::Refusal;
 use crate::score::{self, Score};
 use crate::spread::{Counts, SpreadState};
 use crate::world::{Busy, World};
@@ -63,8 +64,8 @@ struct Lane<'a> {
     /// The number of the spread's value.
     spread: Option<usize>,
     distinct: Vec<Option<&'a str>>,
-    /// Doublings of its value of the spread.
-    over: u64,
+    /// Tasks over the share of its value of the spread.
+    over: u32,
     /// No `distinct` rule is used up.
     open: bool,
     heap: BinaryHeap<Reverse<Entry>>,
@@ -125,10 +126,8 @@ impl<'a, S: Score> Run<'a, S> {
         let mut choices = Vec::with_capacity(count.min(self.ask.world.index.len() * 16));
         while choices.len() < count {
             let mut best = self.head();
-            while self.limit != Some(u64::MAX)
-                && best.is_none_or(|(rank, _)| rank.avoided || self.limit.is_none_or(|limit| limit < rank.cost))
-            {
-                self.raise(best.map(|(rank, _)| rank));
+            while let Some(limit) = self.higher(best.map(|(rank, _)| rank)) {
+                self.raise(limit);
                 best = self.head();
             }
             let Some((rank, lane)) = best else { break };
@@ -143,20 +142,31 @@ impl<'a, S: Score> Run<'a, S> {
         let open = self.lanes.iter().enumerate().filter(|(_, lane)| lane.open);
         let heads = open.filter_map(|(number, lane)| {
             let Reverse(entry) = lane.heap.peek()?;
-            Some((Rank { cost: cost::doubled(entry.rank.cost, lane.over), ..entry.rank }, number))
+            Some((Rank { over: lane.over, ..entry.rank }, number))
         });
         heads.min()
     }
 
-    /// Raises the limit, and puts the nodes that fit of the chunks below it into their lanes.
-    fn raise(&mut self, best: Option<Rank>) {
-        let (ask, score, before) = (self.ask, self.score, self.limit);
-        let limit = match (before, best) {
+    /// The next limit, if chunks that are not open could have a better node.
+    fn higher(&self, best: Option<Rank>) -> Option<u64> {
+        let Some(limit) = self.limit else {
             // the first task goes where it would go alone; a little more room serves the next ones
-            (None, _) => ask.best().map_or(u64::MAX, |rank| rank.cost + rank.cost / 8),
-            (Some(before), Some(best)) if !best.avoided => best.cost.max(before + before / 8),
-            (Some(before), _) => before.saturating_mul(2),
+            return Some(self.ask.best().map_or(u64::MAX, |rank| rank.cost.saturating_add(rank.cost / 8)));
         };
+        if limit == u64::MAX {
+            return None;
+        }
+        let over_least = self.spread.as_ref().map_or(0, SpreadState::over_least);
+        match best.filter(|best| !best.avoided && best.over <= over_least) {
+            Some(best) if best.cost <= limit => None,
+            Some(best) => Some(best.cost.max(limit.saturating_add(limit / 8))),
+            None => Some(limit.saturating_mul(2)),
+        }
+    }
+
+    /// Raises the limit, and puts the nodes that fit of the chunks below it into their lanes.
+    fn raise(&mut self, limit: u64) {
+        let (ask, score, before) = (self.ask, self.score, self.limit);
         let bound = |bounds: &Bounds| ask.least(score.bound(ask, bounds));
         ask.world.index.search(
             self,
@@ -280,6 +290,7 @@ fn rank<S: Score>(ask: &Ask<'_>, score: &S, row: &Row, siblings: u32, preferred:
     let siblings = if counts_tasks { siblings } else { 0 };
     Rank {
         avoided: ask.request.avoid.contains(&row.id),
+        over: 0,
         cost: cost::with_points(score.cost(ask, row), preferred + ask.sibling_points(siblings)),
         siblings,
         tasks: if counts_tasks { row.tasks } else { 0 },

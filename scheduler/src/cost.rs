@@ -2,7 +2,7 @@
 //!
 //! A resource of a node that is used to the fraction `u` has the price `2^(6 u)`: 1 when empty, 64 when
 //! full. Prices and growths are kept in units of 2⁻²⁰, costs in units of 2⁻³², so two machines of any make
-//! compute the same choice. A cost is below 2⁴⁷, and all points together multiply it by at most 2¹⁶: no sum
+//! compute the same choice. A cost is below 2⁴⁷, and points multiply it by at most 2⁸: no sum
 //! or product here can overflow. The error of [`exp2`] is below one part in 500,000.
 
 /// log₂ of the price of a full resource. The paper uses log₂ of the number of machines; see `README.md`.
@@ -109,11 +109,6 @@ pub(crate) fn with_points(cost: u64, points: i64) -> u64 {
     scaled as u64
 }
 
-/// A cost doubled so many times, at most 8.
-pub(crate) fn doubled(cost: u64, times: u64) -> u64 {
-    cost << times.min(DOUBLINGS_MAX as u64)
-}
-
 /// A cost in millionths, for people.
 pub(crate) fn millionths(cost: u64) -> i64 {
     i64::try_from((u128::from(cost) * 1_000_000) >> 32).unwrap_or(i64::MAX)
@@ -161,8 +156,6 @@ mod tests {
         for (points, expected) in [(0, 1 << 20), (50, 2 << 20), (-50, 1 << 19), (100, 4 << 20), (4000, 256 << 20)] {
             assert_eq!(with_points(1 << 20, points), expected, "{points}");
         }
-        assert_eq!(doubled(3, 2), 12);
-        assert_eq!(doubled(1, 1000), 256);
         let quarter = with_points(1_000_000, 25);
         assert!((1_414_000..1_414_300).contains(&quarter), "{quarter}");
     }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::ask::{Ask, Candidate, Rank};
 use crate::cost;
 use crate::filter::{self, Filter};
-use crate::place::{Choice, Count};
+use crate::place::Choice;
+use crate::refusal::Count;
 use crate::score;
 
 /// Nodes that an explanation lists where the caller does not say how many.
@@ -75,7 +76,7 @@ pub struct FilterLine {
 pub struct Part {
     /// Its name.
     pub name: Cow<'static, str>,
-    /// In millionths for a part of the sum, in points for what multiplies it (50 points double).
+    /// In millionths for a part of the sum, in points for what multiplies it (50 points double), as a count for what comes before cost.
     pub value: i64,
     /// The formula with its figures.
     pub text: String,
@@ -176,15 +177,17 @@ impl Ask<'_> {
     fn parts(&self, candidate: &Candidate<'_>, rank: Rank) -> Vec<Part> {
         let row = candidate.row;
         let mut parts = score::of(self.request.algorithm).parts(self, row);
-        let over = i64::try_from(self.over(row)).unwrap_or(i64::MAX).min(8) * cost::POINTS_DOUBLE;
         let mut points = |name: &'static str, value: i64, what: &str| {
             if value != 0 {
                 parts.push(Part { name: name.into(), value, text: format!("{what}: {value:+} points (50 double the cost, -50 halve it)") });
             }
         };
         points("preferences", self.preference_points(row), "towards (-) or away (+)");
-        points("spread_over", over, "over its share");
         points("keep_away", self.sibling_points(rank.siblings), "siblings on this node");
+        if rank.over > 0 {
+            let text = "tasks over its share of the spread: nodes with fewer come first, whatever they cost".to_owned();
+            parts.push(Part { name: "spread_over".into(), value: rank.over.into(), text });
+        }
         if rank.avoided {
             let text = "the task failed here again and again: only if no other node fits".to_owned();
             parts.push(Part { name: "avoid".into(), value: 1, text });

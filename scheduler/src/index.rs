@@ -59,17 +59,19 @@ pub(crate) fn pieces(amounts: Amounts) -> Amounts {
     [amounts[0].min(MAX), (amounts[1] >> 16).min(MAX), (amounts[2] >> 16).min(MAX)]
 }
 
-/// What alike machines have: allocatable amounts in pieces, rounded down to six binary digits, so that
-/// machines which differ by a few pages are of one shape. Only prices use it; filters use exact amounts.
+/// What alike machines have: allocatable amounts in pieces, memory and disk rounded down to six binary digits,
+/// so that machines which differ by a few pages are of one shape. Only prices use it; filters use exact amounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Shape(pub(crate) Amounts);
 
 impl Shape {
     pub(crate) fn of(allocatable: Amounts) -> Self {
-        Self(pieces(allocatable).map(|n| {
+        let rounded = |n: u64| {
             let dropped = (u64::BITS - n.leading_zeros()).saturating_sub(6);
             n >> dropped << dropped
-        }))
+        };
+        let [cpu, memory, disk] = pieces(allocatable);
+        Self([cpu, rounded(memory), rounded(disk)])
     }
 }
 
@@ -133,8 +135,10 @@ pub(crate) struct Spot {
 /// What no row of a set is below, and what none has more of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// The most that is free.
-    free: Amounts,
+    /// The most that is free of each resource.
+    pub(crate) free_most: Amounts,
+    /// The least that is free of each.
+    pub(crate) free_least: Amounts,
     low: [u32; 3],
     low_sum: u32,
     /// The fewest tasks.
@@ -145,13 +149,20 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     const fn of_nothing(shape: u32) -> Self {
-        Self { free: [0; 3], low: [u32::MAX; 3], low_sum: u32::MAX, tasks: u32::MAX, shape }
+        Self {
+            free_most: [0; 3],
+            free_least: [u64::MAX; 3],
+            low: [u32::MAX; 3],
+            low_sum: u32::MAX,
+            tasks: u32::MAX,
+            shape,
+        }
     }
 
     /// Of any row with prices in these bands.
     fn of_bands(shape: u32, bands: [usize; 3]) -> Self {
         let low = bands.map(|band| BAND_LOW[band]);
-        Self { free: [u64::MAX; 3], low, low_sum: low.iter().sum(), tasks: 0, shape }
+        Self { free_most: [u64::MAX; 3], free_least: [0; 3], low, low_sum: low.iter().sum(), tasks: 0, shape }
     }
 
     fn of_rows(shape: u32, rows: &[Row]) -> Self {
@@ -164,8 +175,9 @@ impl Bounds {
         for (low, price) in self.low.iter_mut().zip(row.price) {
             *low = (*low).min(price);
         }
-        for (most, free) in self.free.iter_mut().zip(row.free) {
-            *most = (*most).max(free);
+        for r in 0..3 {
+            self.free_most[r] = self.free_most[r].max(row.free[r]);
+            self.free_least[r] = self.free_least[r].min(row.free[r]);
         }
         self.low_sum = self.low_sum.min(row.price_sum());
         self.tasks = self.tasks.min(row.tasks);
@@ -179,7 +191,7 @@ impl Bounds {
     /// Whether a row could have room for so much.
     #[inline]
     pub(crate) fn have_room(&self, need: Amounts) -> bool {
-        (0..3).all(|r| need[r] <= self.free[r])
+        (0..3).all(|r| need[r] <= self.free_most[r])
     }
 
     /// The least that Σ growth × price can be, in units of 2⁻⁴⁰.
@@ -200,6 +212,8 @@ pub(crate) struct Cell {
     /// From its bands; of all rows that can ever stand here.
     pub(crate) bounds: Bounds,
     rows: Vec<Row>,
+    /// The class of each row, apart: counting by class need not read rows.
+    classes: Vec<u32>,
     /// For each chunk of `rows`.
     chunks: Vec<Bounds>,
 }
@@ -208,6 +222,12 @@ impl Cell {
     /// Its chunks with their bounds.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (&Bounds, &[Row])> {
         self.chunks.iter().zip(self.rows.chunks(CHUNK))
+    }
+
+    /// Its chunks with their bounds and the classes of their rows.
+    pub(crate) fn chunk_classes(&self) -> impl Iterator<Item = (&Bounds, &[u32], &[Row])> {
+        let parts = self.classes.chunks(CHUNK).zip(self.rows.chunks(CHUNK));
+        self.chunks.iter().zip(parts).map(|(bounds, (classes, rows))| (bounds, classes, rows))
     }
 
     /// The rows of one chunk, each with its place in the cell.
@@ -224,6 +244,7 @@ impl Cell {
             self.chunks.push(Bounds::of_nothing(row.shape));
         }
         self.rows.push(row);
+        self.classes.push(row.class);
         if let Some(last) = self.chunks.last_mut() {
             last.cover(&row);
         }
@@ -231,6 +252,7 @@ impl Cell {
 
     fn rewrite(&mut self, at: usize, row: Row) {
         let old = std::mem::replace(&mut self.rows[at], row);
+        self.classes[at] = row.class;
         let chunk = at / CHUNK;
         if self.chunks[chunk].rests_on(&old) {
             self.measure(chunk);
@@ -242,6 +264,7 @@ impl Cell {
     /// Removes a row; the last one takes its place.
     fn swap_remove(&mut self, at: usize) -> Row {
         let gone = self.rows.swap_remove(at);
+        self.classes.swap_remove(at);
         self.chunks.truncate(self.rows.len().div_ceil(CHUNK));
         let changed = at / CHUNK;
         if changed < self.chunks.len() {
@@ -328,6 +351,11 @@ impl Index {
         self.rows
     }
 
+    /// All cells, some of them empty, in no order that matters.
+    pub(crate) fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
     /// A cell by its number.
     pub(crate) fn cell(&self, number: u32) -> &Cell {
         &self.cells[number as usize]
@@ -379,7 +407,7 @@ impl Index {
         let entry = &mut self.directory[row.entry()];
         if *entry == NONE {
             *entry = self.cells.len() as u32;
-            self.cells.push(Cell { bounds: Bounds::of_bands(row.shape, row.bands()), rows: Vec::new(), chunks: Vec::new() });
+            self.cells.push(Cell { bounds: Bounds::of_bands(row.shape, row.bands()), rows: Vec::new(), classes: Vec::new(), chunks: Vec::new() });
         }
         let cell = &mut self.cells[*entry as usize];
         if cell.rows.is_empty() {

@@ -24,6 +24,9 @@ mod filter;
 mod index;
 mod model;
 mod place;
+mod preempt;
+mod rebalance;
+mod refusal;
 mod score;
 mod spread;
 mod world;
@@ -37,7 +40,10 @@ pub use model::{
     Distinct, Group, Held, KeepAway, Load, Node, Platform, Preference, Pressure, Request, Resources, SpreadOver,
     Target, UNRESERVED,
 };
-pub use place::{Choice, Count, Refusal};
+pub use place::Choice;
+pub use preempt::{Preemption, Victim};
+pub use rebalance::{Leaving, Movable, Move, RebalanceLimits};
+pub use refusal::{Count, Refusal};
 
 use ask::Ask;
 pub use world::Summary;
@@ -151,6 +157,25 @@ impl Scheduler {
     /// The same with at most so many nodes listed; all of them are counted.
     pub fn explain_listing(&self, request: &Request, nodes_max: usize) -> Explanation {
         Ask::new(&self.world, request, self.cursor).explain(nodes_max)
+    }
+
+    /// The cheapest set of tasks of lower priority whose end makes the request fit; `None` where no such set helps,
+    /// or it fits as it is. Nothing ends by this.
+    pub fn preempt(&self, request: &Request) -> Option<Preemption> {
+        let ask = Ask::new(&self.world, request, self.cursor);
+        if ask.best().is_some() { None } else { ask.preemption() }
+    }
+
+    /// Moves that make the cluster cheaper, each with its gain, each better than none after the ones before it.
+    /// Only these placements move, each at most once. Nothing moves by this.
+    pub fn rebalance(&mut self, movable: &[Movable], limits: RebalanceLimits) -> Vec<Move> {
+        rebalance::rebalance(&mut self.world, movable, limits, self.cursor)
+    }
+
+    /// Where these placements go when they leave a node, in the order in which they should, and what blocks the
+    /// ones that cannot. Nothing moves by this.
+    pub fn drain(&mut self, node: NodeId, movable: &[Movable]) -> Vec<Leaving> {
+        rebalance::drain(&mut self.world, node, movable, self.cursor)
     }
 
     /// The node that `round_robin` chose last: durable state, kept by the caller.

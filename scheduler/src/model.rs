@@ -206,7 +206,8 @@ pub enum Target {
     Group(Group),
 }
 
-/// Even (or weighted) spread of a group's tasks over the values of a label or attribute.
+/// Even (or weighted) spread of a group's tasks over the values of a label or attribute. Nodes whose value is
+/// over its share come after the others, whatever they cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpreadOver {
     /// Label or attribute, such as `zone`. Nodes without it form one value of their own.

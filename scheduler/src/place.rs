@@ -9,10 +9,9 @@ use orca_api::id::NodeId;
 use orca_api::spec::Algorithm;
 use serde::{Deserialize, Serialize};
 
-use crate::ask::{Ask, Candidate, Rank};
+use crate::ask::{Ask, Rank};
 use crate::cost;
-use crate::filter::{self, Filter};
-use crate::index::{Cell, Row};
+use crate::index::Cell;
 use crate::score::{self, Score};
 
 /// Where a task goes.
@@ -22,43 +21,6 @@ pub struct Choice {
     pub node: NodeId,
     /// What the task costs there, in millionths; comparable within one algorithm.
     pub cost: i64,
-}
-
-/// No node fits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{}", self.text())]
-pub struct Refusal {
-    /// Nodes that are known.
-    pub nodes: u32,
-    /// How many nodes failed which filter first, most nodes first.
-    pub counts: Vec<Count>,
-}
-
-/// Nodes that failed a filter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
-    /// The filter's name.
-    pub filter: String,
-    /// How many nodes failed it before any other.
-    pub nodes: u32,
-    /// What the filter says of the one that is nearest to passing.
-    pub example: String,
-    /// That node.
-    pub example_node: NodeId,
-}
-
-impl Refusal {
-    fn text(&self) -> String {
-        if self.nodes == 0 {
-            return "no node is known".to_owned();
-        }
-        let parts = self.counts.iter().map(|c| match c.nodes {
-            1 => format!("1 node: {}", c.example),
-            n => format!("{n} nodes: {} (nearest: {})", c.filter, c.example),
-        });
-        let nodes = if self.nodes == 1 { "the only node does not fit".to_owned() } else { format!("none of {} nodes fits", self.nodes) };
-        format!("{nodes}: {}", parts.collect::<Vec<_>>().join("; "))
-    }
 }
 
 impl Ask<'_> {
@@ -77,7 +39,7 @@ impl Ask<'_> {
         let mut best = None;
         self.world.index.search(
             &mut best,
-            |best: &Option<Rank>, bounds| beaten(best.as_ref(), self.least(score.bound(self, bounds))),
+            |best: &Option<Rank>, bounds| self.beaten(best.as_ref(), score.bound(self, bounds)),
             |best, _, cell| self.search(score, cell, best),
         );
         best
@@ -86,12 +48,12 @@ impl Ask<'_> {
     /// Looks for a better node in a cell.
     fn search<S: Score>(&self, score: &S, cell: &Cell, best: &mut Option<Rank>) {
         for (bounds, rows) in cell.chunks() {
-            if !bounds.have_room(self.need) || beaten(best.as_ref(), self.least(score.bound(self, bounds))) {
+            if !bounds.have_room(self.need) || self.beaten(best.as_ref(), score.bound(self, bounds)) {
                 continue;
             }
             for row in rows {
                 let cost = score.cost(self, row);
-                if beaten(best.as_ref(), self.least(cost)) || !self.fits(row) {
+                if self.beaten(best.as_ref(), cost) || !self.fits(row) {
                     continue;
                 }
                 let rank = self.rank(score, row, cost);
@@ -102,134 +64,7 @@ impl Ask<'_> {
         }
     }
 
-    /// Why no node fits: every node under the first filter that it fails.
-    pub(crate) fn refusal(&self) -> Refusal {
-        let mut tally = Tally::default();
-        if self.reads_more {
-            for row in self.world.index.rows() {
-                tally.nodes += 1;
-                let candidate = self.candidate(row);
-                if let Some(number) = self.first_failed(&candidate) {
-                    tally.count(filter::OF_NODE.len() + number, self.misses(number, &candidate), row);
-                }
-            }
-        } else {
-            self.tally_plain(&mut tally);
-        }
-        for slot in &self.world.closed {
-            let row = self.world.row(*slot);
-            let candidate = self.candidate(&row);
-            tally.nodes += 1;
-            if let Some(number) = filter::OF_NODE.iter().position(|f| !f.passes(self, &candidate)) {
-                tally.count(number, 1, &row);
-            }
-        }
-        Refusal { nodes: tally.nodes, counts: tally.counts(self) }
-    }
-
-    fn misses(&self, number: usize, candidate: &Candidate<'_>) -> u64 {
-        filter::OF_REQUEST[number].misses(self, candidate).0
-    }
-
-    /// The same counts where the request's filters need nothing but rows: what fails by its class is judged once
-    /// a class, and before that only the row's room is looked at.
-    fn tally_plain(&self, tally: &mut Tally) {
-        let mut by_class: Vec<Option<usize>> = vec![None; self.world.classes.len()];
-        for row in self.world.index.rows() {
-            tally.nodes += 1;
-            if self.class_passes(row.class) {
-                if !self.fits(row) {
-                    let candidate = self.candidate(row);
-                    if let Some(number) = self.first_failed(&candidate) {
-                        tally.count(filter::OF_NODE.len() + number, self.misses(number, &candidate), row);
-                    }
-                }
-                continue;
-            }
-            let class = &mut by_class[row.class as usize];
-            if class.is_none() {
-                *class = self.first_failed(&self.candidate(row));
-            }
-            if let Some(number) = *class {
-                tally.count(filter::OF_NODE.len() + number, 1, row);
-            }
-        }
-    }
-
     pub(crate) fn choice(rank: Rank) -> Choice {
         Choice { node: rank.id, cost: cost::millionths(rank.cost) }
-    }
-}
-
-/// Whether nothing that costs at least so much can win. Equal costs can: something else decides then.
-#[inline]
-fn beaten(best: Option<&Rank>, bound: u64) -> bool {
-    best.is_some_and(|best| !best.avoided && bound > best.cost)
-}
-
-/// Nodes by the first filter that they fail.
-#[derive(Default)]
-struct Tally {
-    nodes: u32,
-    /// By number: filters of the node, then filters of the request.
-    failed: [Option<Failed>; filter::OF_NODE.len() + filter::OF_REQUEST.len()],
-}
-
-#[derive(Clone, Copy)]
-struct Failed {
-    nodes: u32,
-    nearest: Nearest,
-}
-
-/// The node that misses least of what a filter wants, the lowest id of equals.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Nearest {
-    misses: u64,
-    id: NodeId,
-    slot: u32,
-}
-
-/// The beginning of an id, in its order.
-fn head(id: NodeId) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = id.raw().bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
-}
-
-impl Tally {
-    fn filter(number: usize) -> &'static dyn Filter {
-        match number.checked_sub(filter::OF_NODE.len()) {
-            None => filter::OF_NODE[number],
-            Some(number) => filter::OF_REQUEST[number],
-        }
-    }
-
-    #[inline]
-    fn count(&mut self, number: usize, misses: u64, row: &Row) {
-        let nearest = Nearest { misses, id: row.id, slot: row.slot };
-        let failed = self.failed[number].get_or_insert(Failed { nodes: 0, nearest });
-        failed.nodes += 1;
-        // ids as numbers first: that is one comparison, and nearly always enough
-        if (misses, head(nearest.id)) <= (failed.nearest.misses, head(failed.nearest.id)) {
-            failed.nearest = failed.nearest.min(nearest);
-        }
-    }
-
-    fn counts(&self, ask: &Ask<'_>) -> Vec<Count> {
-        let mut counts: Vec<Count> = (0..self.failed.len())
-            .filter_map(|number| {
-                let failed = self.failed[number]?;
-                let filter = Self::filter(number);
-                let row = ask.world.row(failed.nearest.slot);
-                let candidate = ask.candidate(&row);
-                Some(Count {
-                    filter: filter.name().to_owned(),
-                    nodes: failed.nodes,
-                    example: filter.tell(ask, &candidate).text,
-                    example_node: failed.nearest.id,
-                })
-            })
-            .collect();
-        counts.sort_by_key(|count| std::cmp::Reverse(count.nodes));
-        counts
     }
 }

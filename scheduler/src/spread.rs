@@ -1,5 +1,5 @@
-//! Spread of a group over the values of an attribute: each value has a share of the group's tasks, and a
-//! node whose value would be over its share costs double for each task over.
+//! Spread of a group over the values of an attribute: each value has a share of the group's tasks, and nodes
+//! whose value would be over its share come after those whose value would not, whatever they cost.
 //!
 //! With t tasks counted (the one to place included) and s of S shares, a value may have ⌈t s / S⌉ tasks.
 
@@ -49,7 +49,7 @@ impl<'a> SpreadState<'a> {
         let world: &'a World = ask.world;
         let mut counts = Counts::new();
         for (number, class) in world.classes.iter().enumerate() {
-            if class.open_nodes > 0 && ask.class_passes(number as u32) {
+            if !class.open.is_empty() && ask.class_passes(number as u32) {
                 counts.entry(spread.value_of(&class.attributes)).or_default();
             }
         }
@@ -76,7 +76,7 @@ impl<'a> SpreadState<'a> {
     }
 
     /// How many tasks over its share the value of the attributes would be with one more.
-    pub(crate) fn over_of(&self, attributes: &Attributes) -> u64 {
+    pub(crate) fn over_of(&self, attributes: &Attributes) -> u32 {
         if self.own {
             return 0;
         }
@@ -84,7 +84,7 @@ impl<'a> SpreadState<'a> {
     }
 
     /// The same for a value by its number.
-    pub(crate) fn over_of_number(&self, number: Option<usize>) -> u64 {
+    pub(crate) fn over_of_number(&self, number: Option<usize>) -> u32 {
         match number {
             Some(number) => self.over(self.values[number].count, u64::from(self.values[number].share)),
             None => self.over(0, 0),
@@ -92,9 +92,17 @@ impl<'a> SpreadState<'a> {
     }
 
     /// How many tasks over its share a value with so many would be with one more.
-    pub(crate) fn over(&self, count: u32, share: u64) -> u64 {
+    pub(crate) fn over(&self, count: u32, share: u64) -> u32 {
         let target = (self.total * share).div_ceil(self.shares);
-        (u64::from(count) + 1).saturating_sub(target)
+        u32::try_from((u64::from(count) + 1).saturating_sub(target)).unwrap_or(u32::MAX)
+    }
+
+    /// The least that any value is over its share.
+    pub(crate) fn over_least(&self) -> u32 {
+        if self.own {
+            return 0;
+        }
+        (0..self.values.len()).map(|number| self.over_of_number(Some(number))).min().unwrap_or(0)
     }
 
     /// Counts one more task at a value.

@@ -153,11 +153,11 @@ pub(crate) struct Siblings {
     pub(crate) in_class: BTreeMap<u32, u32>,
 }
 
-/// A set of attributes and how many nodes that take work have it.
+/// A set of attributes and the nodes that take work and have it.
 #[derive(Clone, Debug)]
 pub(crate) struct Class {
     pub(crate) attributes: Attributes,
-    pub(crate) open_nodes: u32,
+    pub(crate) open: BTreeSet<NodeId>,
 }
 
 /// Nodes, held placements, groups, index.
@@ -228,7 +228,7 @@ impl World {
         }
         let class = self.classes.len() as u32;
         self.class_numbers.insert(attributes.clone(), class);
-        self.classes.push(Class { attributes, open_nodes: 0 });
+        self.classes.push(Class { attributes, open: BTreeSet::new() });
         class
     }
 
@@ -407,7 +407,7 @@ impl World {
             return;
         }
         let row = self.row(number);
-        self.classes[row.class as usize].open_nodes += 1;
+        self.classes[row.class as usize].open.insert(row.id);
         let slots = &mut self.slots;
         self.index.insert(row, |slot, spot| slots[slot as usize].spot = Some(spot));
     }
@@ -416,7 +416,8 @@ impl World {
     fn unlist(&mut self, number: u32) {
         self.closed.remove(&number);
         if let Some(spot) = self.slots[number as usize].spot.take() {
-            self.classes[self.slots[number as usize].class as usize].open_nodes -= 1;
+            let slot = &self.slots[number as usize];
+            self.classes[slot.class as usize].open.remove(&slot.node.id);
             let slots = &mut self.slots;
             self.index.remove(spot, |slot, spot| slots[slot as usize].spot = Some(spot));
         }

@@ -155,6 +155,12 @@ impl State {
         TRANSITIONS.iter().any(|t| t.from == self && t.to == to)
     }
 
+    /// Whether moves of the table lead to a state, by that owner alone: whoever did not see every step in between sees
+    /// this one.
+    pub fn may_reach(self, to: Self, by: Owner) -> bool {
+        self < to && TRANSITIONS.iter().any(|t| t.from == self && t.by == by && (t.to == to || t.to.may_reach(to, by)))
+    }
+
     /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -212,12 +218,16 @@ pub const TRANSITIONS: &[Transition] = {
         t(Preparing, Starting, Worker),
         t(Preparing, Running, Worker),
         t(Preparing, Stopping, Worker),
+        t(Preparing, Completed, Worker),
         t(Preparing, Stopped, Worker),
+        t(Preparing, Failed, Worker),
         t(Preparing, Rejected, Worker),
         t(Ready, Starting, Worker),
         t(Ready, Running, Worker),
         t(Ready, Stopping, Worker),
+        t(Ready, Completed, Worker),
         t(Ready, Stopped, Worker),
+        t(Ready, Failed, Worker),
         t(Ready, Rejected, Worker),
         t(Starting, Running, Worker),
         t(Starting, Stopping, Worker),
@@ -378,6 +388,23 @@ pub enum Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_blinked_sees_where_it_led() {
+        use State::{Assigned, Completed, Failed, Lost, Preparing, Ready, Rejected, Running, Stopping};
+        for (from, to, may) in [
+            (Ready, Failed, true),
+            (Preparing, Completed, true),
+            (Assigned, Failed, true),
+            (Running, Rejected, false),
+            (Stopping, Running, false),
+            (Completed, Failed, false),
+            (Running, Lost, false),
+        ] {
+            assert_eq!(from.may_reach(to, Owner::Worker), may, "{from} {to}");
+        }
+        assert!(TRANSITIONS.iter().all(|t| t.from.may_reach(t.to, t.by)));
+    }
 
     #[test]
     fn every_move_is_made_by_the_owner_of_its_state_and_rises() {

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::link::Workers;
 use super::{ManagerHandle, events, exec, logs, nodes, tasks};
+use crate::metrics::{Metrics, Snapshot};
 use crate::net::http::{self, Body, Query};
 use crate::net::limits::{STREAMS_MAX, TARGET_BYTES_MAX};
 use crate::net::unix::{Connection, Service};
@@ -37,9 +38,6 @@ use crate::net::unix::{Connection, Service};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id or idempotency key that is taken.
 const ID_BYTES_MAX: usize = 128;
-
-/// The text of `/metrics`, made when it is asked for.
-pub type MetricsText = Box<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<String, Problem>> + Send + Sync>;
 
 /// What the control API knows of its daemon.
 pub struct About {
@@ -57,7 +55,7 @@ pub struct Control {
     pub(super) workers: Arc<Workers>,
     pub(super) stop: CancellationToken,
     about: About,
-    metrics: MetricsText,
+    metrics: Metrics,
     router: matchit::Router<usize>,
     /// Methods by path, in the order of the router's values.
     paths: Vec<Vec<(&'static str, Route)>>,
@@ -88,7 +86,7 @@ impl Control {
         manager: ManagerHandle,
         workers: Arc<Workers>,
         about: About,
-        metrics: MetricsText,
+        metrics: Metrics,
         ids: Box<dyn IdSource + Send>,
         stop: CancellationToken,
     ) -> Result<Self, matchit::InsertError> {
@@ -160,7 +158,10 @@ impl Control {
         let query = Query::read(request.uri().query(), route.entry().query).map_err(refuse)?;
         let (head, body) = request.into_parts();
         let call = Call { connection, id: id.to_owned(), part, query, head: Request::from_parts(head, ()) };
-        self.dispatch(route, call, body).await.map_err(refuse)
+        let answer = self.dispatch(route, call, body).await.map_err(refuse);
+        let (Ok(response) | Err(response)) = &answer;
+        self.metrics.answered(&format!("{route:?}"), response.status().as_u16());
+        answer
     }
 
     async fn dispatch(&self, route: Route, call: Call, body: Incoming) -> Result<Response<Body>, Problem> {
@@ -172,7 +173,7 @@ impl Control {
                 link: LINK_VERSION,
             })),
             Route::OpenApi => Ok(ok(&orca_api::openapi::document())),
-            Route::Metrics => Ok(http::typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", (self.metrics)().await?)),
+            Route::Metrics => self.metrics().await,
             Route::TaskList => tasks::list(self, &call).await,
             Route::TaskStart => tasks::start(self, &call, body).await,
             Route::TaskInspect => tasks::inspect(self, &call).await,
@@ -192,6 +193,12 @@ impl Control {
             Route::ManagerStart => self.role_start(Role::Manager),
             Route::WorkerStart => self.role_start(Role::Worker),
         }
+    }
+
+    async fn metrics(&self) -> Result<Response<Body>, Problem> {
+        let snapshot = self.manager.read(Snapshot::of).await?;
+        let text = self.metrics.text(&snapshot, self.manager.store().size());
+        Ok(http::typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
     }
 
     async fn status(&self) -> Result<Response<Body>, Problem> {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use orca_api::id::{ClusterId, IdSource, PlacementId};
 use orca_api::link::PlacementStatus;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::docker::Engine;
 use crate::driver::{Fatal, Handle, Role};
+use crate::metrics::Metrics;
 use crate::store::{CommitError, WorkerStore};
 
 /// Calls of the engine at the same time, besides pulls, stops and looks: more only makes each of them slower.
@@ -67,11 +69,12 @@ pub struct WorkerRole {
     changes: Vec<Change>,
     effects: Vec<Effect>,
     full: bool,
+    metrics: Metrics,
 }
 
 impl WorkerRole {
     /// The role, with the core that was loaded from the store. Results of its operations go to `results`, its own queue.
-    pub fn new(core: Worker, store: WorkerStore, ids: Box<dyn IdSource + Send>, engine: Engine, results: WorkerHandle) -> Self {
+    pub fn new(core: Worker, store: WorkerStore, ids: Box<dyn IdSource + Send>, engine: Engine, results: WorkerHandle, metrics: Metrics) -> Self {
         let cluster = watch::Sender::new(core.cluster());
         Self {
             core,
@@ -86,6 +89,7 @@ impl WorkerRole {
             changes: Vec::new(),
             effects: Vec::new(),
             full: false,
+            metrics,
         }
     }
 
@@ -112,14 +116,31 @@ impl WorkerRole {
             // Pulls are bounded by the engine's own queue, a stop may take minutes, and a look must not wait for either.
             let bounded = matches!(effect, Effect::Create { .. } | Effect::Start { .. } | Effect::Remove { .. });
             let (engine, results, calls) = (self.engine.clone(), self.results.clone(), Arc::clone(&self.calls));
+            let metrics = self.metrics.clone();
             self.running.spawn(async move {
                 let place = if bounded { calls.acquire_owned().await.ok() } else { None };
+                let (op, began) = (name(&effect), Instant::now());
                 let event = engine.perform(effect).await;
+                metrics.called(op, began.elapsed());
                 drop(place);
                 // A driver that has stopped needs no results: the next life looks for itself.
                 let _ = results.send(event).await;
             });
         }
+    }
+}
+
+/// An operation's name in the metrics.
+const fn name(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Pull { .. } => "pull",
+        Effect::Create { .. } => "create",
+        Effect::Start { .. } => "start",
+        Effect::Stop { .. } => "stop",
+        Effect::Remove { .. } => "remove",
+        Effect::Inspect { .. } => "inspect",
+        Effect::Sweep => "sweep",
+        Effect::Report { .. } => "report",
     }
 }
 

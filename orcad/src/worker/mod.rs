@@ -11,7 +11,9 @@
 
 pub mod docker;
 pub mod driver;
+pub mod facts;
 pub mod link;
+pub mod measure;
 pub mod serve;
 pub mod streams;
 

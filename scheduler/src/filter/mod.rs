@@ -88,8 +88,25 @@ of_request![
     group::MaxPerNode,
 ];
 
+/// The numbers in [`OF_REQUEST`] of the filters for CPU, memory and disk.
+pub(crate) const ROOM: [usize; 3] = [5, 6, 7];
+
+/// The number of the filter for ports.
+pub(crate) const PORTS: usize = 8;
+
 /// One bit for each wanted filter of [`OF_REQUEST`].
 pub(crate) fn wanted(request: &Request) -> u32 {
     let numbered = OF_REQUEST.iter().enumerate();
     numbered.filter(|(_, filter)| filter.wanted(request)).map(|(number, _)| 1 << number).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OF_REQUEST, PORTS, ROOM};
+
+    #[test]
+    fn the_numbers_of_filters() {
+        assert_eq!(OF_REQUEST[PORTS].name(), "port");
+        assert_eq!(ROOM.map(|number| OF_REQUEST[number].name()), ["cpu", "memory", "disk"]);
+    }
 }

@@ -134,13 +134,15 @@ impl Reference<'_> {
         counts
     }
 
-    /// Allocatable amounts as prices count them: CPU in thousandths, the others in 64 KiB, six binary digits.
+    /// Allocatable amounts as prices count them: CPU in thousandths, the others in 64 KiB and six binary digits.
     fn whole(node: &Node) -> [f64; 3] {
         let all = node.allocatable();
-        [all.cpu.millis(), all.memory.get() >> 16, all.disk.get() >> 16].map(|n| {
+        let rounded = |bytes: u64| {
+            let n = bytes >> 16;
             let step = 1u64 << (64 - n.leading_zeros()).saturating_sub(6);
             (n / step * step) as f64
-        })
+        };
+        [all.cpu.millis() as f64, rounded(all.memory.get()), rounded(all.disk.get())]
     }
 
     fn numbers(cpu: Cpu, memory: Bytes, disk: Bytes) -> [f64; 3] {
@@ -222,8 +224,8 @@ impl Reference<'_> {
         points.sum()
     }
 
-    /// Cost and whether the node is avoided.
-    pub fn cost(&self, node: &Node) -> (bool, f64) {
+    /// Whether the node is avoided, how far it is over its share, and its cost.
+    pub fn cost(&self, node: &Node) -> (bool, usize, f64) {
         let keeps_away = matches!(self.request.algorithm, Algorithm::Epvm | Algorithm::Spread | Algorithm::Binpack);
         let base = match self.request.algorithm {
             Algorithm::Epvm => self.epvm(node),
@@ -233,14 +235,13 @@ impl Reference<'_> {
         };
         let away = if keeps_away { self.siblings(node) as f64 * f64::from(self.request.keep_away.0) } else { 0.0 };
         let points = (self.preferred(node) + away).clamp(-400.0, 400.0);
-        let doublings = points / 50.0 + self.over(node).min(8) as f64;
-        (self.request.avoid.contains(&node.id), base * doublings.exp2())
+        (self.request.avoid.contains(&node.id), self.over(node), base * (points / 50.0).exp2())
     }
 
     /// The lowest cost of a node that fits.
-    pub fn best(&self) -> Option<(bool, f64)> {
+    pub fn best(&self) -> Option<(bool, usize, f64)> {
         let fitting = self.told.nodes.values().filter(|node| self.failed(node).is_none());
-        fitting.map(|node| self.cost(node)).min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)))
+        fitting.map(|node| self.cost(node)).min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)))
     }
 
     pub fn node(&self, id: NodeId) -> Option<&Node> {

@@ -49,7 +49,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Answer {
     let (method, path) = (request.method().clone(), percent_decoded(path));
     let query = request.uri().query().unwrap_or_default().to_owned();
     shared.with(|state| {
-        state.calls.push(Call { method: method.to_string(), api, path: path.clone(), query: query.clone() })
+        state.calls.push(Call { method: method.to_string(), api, path: path.clone(), query: query.clone() });
     });
     let hangs = |faults: &super::Faults| {
         faults.hang || faults.hang_path.as_ref().is_some_and(|end| path.ends_with(end.as_str()))

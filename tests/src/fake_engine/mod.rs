@@ -125,6 +125,7 @@ impl FakeEngine {
             call_timeout: Duration::from_millis(500),
             kill_wait: Duration::from_millis(300),
             probe_period: Duration::from_millis(100),
+            probe_timeout: Duration::from_millis(400),
             registry_config: self.folder.path().join("docker-config.json"),
             log: orcad::worker::docker::LogDefault::Local,
             journal: self.folder.path().join("journal"),

@@ -40,11 +40,16 @@ pub struct Checker {
     /// What was found, oldest first.
     pub found: Vec<String>,
     revision: u64,
-    acknowledged: BTreeMap<TaskId, u64>,
-    names: BTreeMap<String, TaskId>,
+    /// Tasks that are there for certain, by their names.
+    acknowledged: BTreeMap<TaskId, String>,
+    removed: BTreeSet<TaskId>,
     fixed: BTreeMap<PlacementId, Fixed>,
     states: BTreeMap<(PlacementId, u32), State>,
     backoff: BTreeMap<PlacementId, Backoff>,
+    /// Placements whose worker may have forgotten how they ended.
+    forgotten: BTreeSet<PlacementId>,
+    /// Placements that have ended, as far as the manager knows.
+    ended: BTreeSet<PlacementId>,
     /// Containers whose end is somebody's wish.
     stops: BTreeSet<String>,
 }
@@ -55,10 +60,12 @@ impl Checker {
             found: Vec::new(),
             revision: 0,
             acknowledged: BTreeMap::new(),
-            names: BTreeMap::new(),
+            removed: BTreeSet::new(),
             fixed: BTreeMap::new(),
             states: BTreeMap::new(),
             backoff: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            ended: BTreeSet::new(),
             stops: BTreeSet::new(),
         }
     }
@@ -69,22 +76,23 @@ impl Checker {
 
     // ---------------------------------------------------------------------------------------- what clients heard
 
-    pub(crate) fn acknowledged(&mut self, task: TaskId, revision: u64) {
-        self.acknowledged.insert(task, revision);
+    pub(crate) fn acknowledged(&mut self, task: TaskId, name: &str, revision: u64) {
+        if !self.removed.contains(&task) {
+            self.acknowledged.insert(task, name.to_owned());
+        }
         if revision > self.revision {
             self.find(format!("task {task} was acknowledged at revision {revision}, which is not committed"));
         }
     }
 
-    /// A removal may come about at any time from now on.
-    pub(crate) fn removal_asked(&mut self, name: &str, removes: bool) {
-        if removes && let Some(task) = self.names.get(name) {
-            self.acknowledged.remove(task);
-        }
+    /// A task is gone, or on its way.
+    pub(crate) fn removal_acknowledged(&mut self, task: TaskId) {
+        self.removed.insert(task);
     }
 
-    pub(crate) fn removal_acknowledged(&mut self, task: TaskId) {
-        self.acknowledged.remove(&task);
+    /// A removal is under way: it may come about at any time from now on.
+    pub(crate) fn removal_asked(&mut self, name: &str) {
+        self.acknowledged.retain(|_, n| n != name);
     }
 
     // ------------------------------------------------------------------------------------- what the manager holds
@@ -93,7 +101,7 @@ impl Checker {
         if core.revision() < self.revision {
             self.find(format!("revision {} was loaded after {} was committed", core.revision(), self.revision));
         }
-        let there: BTreeSet<TaskId> = tasks(core).map(|(id, _)| id).collect();
+        let there: BTreeSet<TaskId> = tasks(core).collect();
         let lost: Vec<TaskId> = self.acknowledged.keys().filter(|id| !there.contains(id)).copied().collect();
         for task in lost {
             self.acknowledged.remove(&task);
@@ -106,12 +114,14 @@ impl Checker {
             self.find(format!("revision {} was committed after {}", core.revision(), self.revision));
         }
         self.revision = core.revision();
-        self.names = tasks(core).map(|(id, name)| (name, id)).collect();
         for row in core.durable_rows() {
             let Change::PlacementPut { record: p } = row else { continue };
             let now = Fixed { task: p.task, node: p.node, version: p.version, digest: p.digest.clone() };
             if *self.fixed.entry(p.id).or_insert_with(|| now.clone()) != now {
                 self.find(format!("placement {} of {} became another", p.id, p.name));
+            }
+            if p.is_ended() {
+                self.ended.insert(p.id);
             }
             for attempt in &p.status.attempts {
                 let before = self.states.insert((p.id, attempt.number), attempt.state);
@@ -130,6 +140,9 @@ impl Checker {
     pub(crate) fn look(&mut self, workers: &[WorkerBox]) {
         let mut alive: BTreeMap<TaskId, String> = BTreeMap::new();
         for labels in workers.iter().flat_map(|w| w.engine.running()) {
+            if self.forgotten.contains(&labels.placement) && self.ended.contains(&labels.placement) {
+                continue;
+            }
             let this = format!("{} attempt {}", labels.placement, labels.attempt);
             if let Some(other) = alive.insert(labels.task, this.clone()) {
                 self.find(format!("two containers of one task are alive: {other} and {this}"));
@@ -177,15 +190,22 @@ impl Checker {
         }
     }
 
-    /// A worker forgot what it had counted.
-    pub(crate) fn store_lost(&mut self, ) {
+    /// Ends of the last moments may be booked as something else than their own doing, or be forgotten.
+    pub(crate) fn counts_lost(&mut self) {
+        self.backoff.clear();
+    }
+
+    /// A worker forgot its last commits: of what it holds, some may have ended without its knowing. It may be begun
+    /// again, until the manager hears of it.
+    pub(crate) fn commits_lost(&mut self, held: impl Iterator<Item = PlacementId>) {
+        self.forgotten.extend(held);
         self.backoff.clear();
     }
 }
 
-fn tasks(core: &Manager) -> impl Iterator<Item = (TaskId, String)> {
+fn tasks(core: &Manager) -> impl Iterator<Item = TaskId> {
     core.durable_rows().into_iter().filter_map(|row| match row {
-        Change::TaskPut { record } => Some((record.id, record.name.to_string())),
+        Change::TaskPut { record } => Some(record.id),
         _ => None,
     })
 }

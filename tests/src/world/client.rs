@@ -98,6 +98,9 @@ impl World {
         let Some(pending) = self.client.pending.get_mut(&number) else { return };
         pending.tries += 1;
         let request = pending.request.clone();
+        if let Request::Remove { task, .. } = &request {
+            self.checker.removal_asked(task);
+        }
         let again = if pending.tries > 1 { " again" } else { "" };
         self.note(format!("asks{again}: {}", described(&request)));
         let digest = format!("{request:?}");
@@ -125,10 +128,15 @@ impl World {
                 {
                     self.checker.find(format!("request {number} was answered with two tasks: {before} and {}", a.task.id));
                 }
-                match pending.map(|p| p.request) {
-                    Some(Request::Start(_)) => self.checker.acknowledged(a.task.id, a.task.revision),
-                    Some(Request::Remove { .. }) => self.checker.removal_acknowledged(a.task.id),
-                    _ => {}
+                let asked = pending.map(|p| p.request);
+                if matches!(asked, Some(Request::Remove { .. })) {
+                    self.checker.removal_acknowledged(a.task.id);
+                }
+                let started = matches!(asked, Some(Request::Start(_)));
+                let name = a.task.name.as_str();
+                let removal = |p: &Pending| matches!(&p.request, Request::Remove { task, .. } if task == name);
+                if started && !self.client.pending.values().any(removal) {
+                    self.checker.acknowledged(a.task.id, name, a.task.revision);
                 }
                 if let Some(explanation) = &a.explanation {
                     self.note(format!("  {}", explanation.verdict));
@@ -154,12 +162,10 @@ impl World {
                 Request::Start(Box::new(StartTask { name: name.parse().ok(), spec, replace }))
             }
             45..60 => {
-                self.checker.removal_asked(&name, false);
                 Request::Stop { task: name, how: StopTask::default() }
             }
             60..75 => Request::Restart { task: name },
             75..95 => {
-                self.checker.removal_asked(&name, true);
                 let force = self.rng.chance(700);
                 Request::Remove { task: name, force }
             }

@@ -117,6 +117,13 @@ impl Engine {
         }
     }
 
+    /// Containers of others give their ports up.
+    pub(crate) fn free_foreign_ports(&mut self) {
+        for made in self.containers.values_mut().filter(|c| c.seen.labels.is_none()) {
+            made.publishes.clear();
+        }
+    }
+
     /// The labels of everything that runs here and is ours.
     pub fn running(&self) -> impl Iterator<Item = &Labels> {
         self.containers.values().filter(|c| alive(&c.seen)).filter_map(|c| c.seen.labels.as_ref())
@@ -426,6 +433,7 @@ impl World {
         let repaired = self.faults.repaired;
         self.note(format!("engine of n{} stops", n + 1));
         self.engine(n).power = Power::Down;
+        self.checker.counts_lost();
         if !self.engine(n).live_restore {
             let running: Vec<(String, String)> = (self.engine(n).containers.values())
                 .filter(|c| alive(&c.seen) && c.seen.labels.is_some())

@@ -81,6 +81,7 @@ impl World {
         self.faults = Faults { repaired: true, late: 1, ..Faults::none() };
         for w in &mut self.workers {
             w.cut_until = 0;
+            w.engine.free_foreign_ports();
         }
         self.note("everything is repaired");
     }

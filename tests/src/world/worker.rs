@@ -156,6 +156,7 @@ impl World {
         self.engine_loses_power(n);
         let back = self.faults.restart_ms(&mut self.rng) + 1_000;
         let (now, w) = (self.now, &mut self.workers[n]);
+        self.checker.commits_lost(w.engine.containers.values().filter_map(|c| Some(c.seen.labels.as_ref()?.placement)));
         w.disk.lose(if self.faults.is_none() { 0 } else { lost });
         w.boots += 1;
         w.booted_at = now;
@@ -170,7 +171,7 @@ impl World {
         self.crash_worker(n);
         self.workers[n].disk.wipe();
         let name = self.workers[n].name.clone();
-        self.checker.store_lost();
+        self.checker.counts_lost();
         self.note(format!("the store of {name} is lost"));
     }
 

@@ -13,7 +13,8 @@ use crate::rig::{command, rig, sh};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn docker_output() {
     let rig = rig().await;
-    for driver in [None, Some("json-file")] {
+    let journal = std::path::Path::new("/run/systemd/journal/socket").exists().then_some(Some("journald"));
+    for driver in [None, Some("json-file")].into_iter().chain(journal) {
         let mut spec =
             sh("echo one; echo two >&2; head -c 40000 /dev/zero | tr '\\0' x; echo; sleep 0.5; printf end");
         spec.log_driver = driver.map(str::to_owned);

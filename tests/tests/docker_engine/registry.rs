@@ -1,5 +1,6 @@
 //! Images, and a real registry: open, and with a password.
 
+use std::fmt::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -52,11 +53,9 @@ impl Registry {
         );
         if with_password {
             let made = Command::new("htpasswd").args(["-Bbn", "reader", "secret"]).output().ok()?;
-            std::fs::write(folder.path().join("htpasswd"), made.stdout).unwrap();
-            config.push_str(&format!(
-                "auth: {{htpasswd: {{realm: orca, path: {}}}}}\n",
-                folder.path().join("htpasswd").display()
-            ));
+            let file = folder.path().join("htpasswd");
+            std::fs::write(&file, made.stdout).unwrap();
+            writeln!(config, "auth: {{htpasswd: {{realm: orca, path: {}}}}}", file.display()).unwrap();
         }
         let file = folder.path().join("config.yml");
         std::fs::write(&file, config).unwrap();
@@ -126,8 +125,8 @@ async fn docker_a_registry_with_a_password() {
         return;
     };
     let write = |auth: &str| {
-        std::fs::write(&file, format!(r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#, registry.address))
-            .unwrap()
+        let text = format!(r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#, registry.address);
+        std::fs::write(&file, text).unwrap();
     };
     // reader:secret
     write("cmVhZGVyOnNlY3JldA==");

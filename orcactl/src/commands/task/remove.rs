@@ -20,7 +20,7 @@ pub async fn run(client: &Client, printer: Printer, args: &RemoveArgs) -> Outcom
     for name in &args.names {
         let outcome = match remove(client, name, args.force).await {
             Err(failure) if failure.code == Some(Code::StillRunning) => {
-                let question = format!("{name} is running. Stop and remove it?");
+                let question = format!("{name} has not ended. Stop and remove it?");
                 let yes = args.yes || printer.ask(&question) == Some(true);
                 if yes { remove(client, name, true).await } else { Err(with_hint(failure, name)) }
             }

@@ -1,5 +1,7 @@
 //! The screen, drawn from the app alone: nodes on top, tasks below, the selected one in words, and the keys.
 
+use std::fmt::Write as _;
+
 use orca_api::control::NodeView;
 use orca_api::node::NodeState;
 use orca_api::task::Phase;
@@ -153,11 +155,7 @@ fn order_line(app: &App) -> Line<'static> {
         text.push_str("   only what does not run");
     }
     if !app.filter.is_empty() || app.typing {
-        text.push_str(&format!(
-            "   filter: {}{}",
-            words::plain(&app.filter),
-            if app.typing { "_" } else { "" }
-        ));
+        let _ = write!(text, "   filter: {}{}", words::plain(&app.filter), if app.typing { "_" } else { "" });
     }
     Line::styled(text, Style::new().add_modifier(Modifier::DIM))
 }

@@ -26,6 +26,7 @@ mod nodes;
 mod place;
 pub mod record;
 mod report;
+mod restore;
 mod state;
 mod tasks;
 mod turn;
@@ -33,6 +34,7 @@ mod view;
 
 pub use defaults::HEARTBEAT;
 pub use io::{Answer, Asked, Change, Effect, Event, Peer, Request, Step, Token};
+pub use restore::Replaced;
 pub use state::Manager;
 pub use view::LogSource;
 

@@ -3,7 +3,8 @@
 
 use orca_api::id::{LifeId, NodeId, PlacementId};
 use orca_api::link::{ATTEMPTS_KEPT, AttemptStatus, PlacementStatus, ReportAnswer};
-use orca_api::task::{Reason, State};
+use orca_api::task::{Owner, Reason, State};
+use orca_api::units::Time;
 
 use super::io::{Answer, Token};
 use super::record::PlacementRecord;
@@ -71,11 +72,32 @@ fn merge_attempt(known: &mut AttemptStatus, new: &AttemptStatus) -> Result<(), S
     if to < from {
         return Ok(()); // an old report, overtaken on its way
     }
-    if !from.may_become(to) {
+    // Reports skip what was quick, or happened while the worker was not heard.
+    if !from.may_reach(to, Owner::Worker) {
         return Err(format!("attempt {}: {from} cannot become {to}", known.number));
     }
     known.clone_from(new);
     Ok(())
+}
+
+/// Ends attempts that can have no other end: a later one has begun, or the worker is finished and knows nothing of
+/// them. So it is when a worker lost its store, and the container with it.
+fn close_overtaken(status: &mut PlacementStatus, told: &PlacementStatus, stop: Option<Reason>, now: Time) {
+    let newest = status.attempts.last().map(|a| a.number);
+    for attempt in status.attempts.iter_mut().filter(|a| !a.state.is_terminal()) {
+        let known = told.attempts.iter().any(|a| a.number == attempt.number);
+        if known || (Some(attempt.number) == newest && !told.finished) {
+            continue;
+        }
+        (attempt.state, attempt.reason) = match stop {
+            Some(reason) => (State::Stopped, Some(reason)),
+            None if attempt.state < State::Starting => (State::Rejected, Some(Reason::ContainerRemoved)),
+            None => (State::Failed, Some(Reason::ContainerRemoved)),
+        };
+        attempt.message = "how it ended is not known: its worker has lost its store".to_owned();
+        attempt.finished_at = attempt.finished_at.or(Some(now));
+        attempt.container_kept = false;
+    }
 }
 
 impl Turn<'_> {
@@ -98,7 +120,8 @@ impl Turn<'_> {
         for status in placements {
             match self.m.durable.placements.get(&status.placement) {
                 Some(known) if known.node == node && known.lost.is_none() && known.task == status.task => {
-                    if whole || status.sequence > known.status.sequence {
+                    // Of an equal sequence only the progress may be new.
+                    if whole || status.sequence >= known.status.sequence {
                         let known = PlacementRecord::clone(known);
                         self.take_status(known, &status);
                     }
@@ -119,7 +142,8 @@ impl Turn<'_> {
         if before != status.progress {
             self.tasks.insert(record.task);
         }
-        let merged = merge(&record.status, status);
+        let mut merged = merge(&record.status, status);
+        close_overtaken(&mut merged.status, status, record.stop.as_ref().map(|s| s.reason), self.now.wall);
         let same = PlacementStatus { sequence: record.status.sequence, ..merged.status.clone() } == record.status;
         if same && merged.refused.is_empty() {
             return;
@@ -144,7 +168,8 @@ impl Turn<'_> {
                 self.task_event("task.refused", &task, Some(node), None, None, why);
             }
         }
-        self.put_placement(record, SetChange::No);
+        // A worker that forgot the end must hear of it, or it would begin another attempt.
+        self.put_placement(record, if ended_now { SetChange::Yes } else { SetChange::No });
         if ended_now {
             self.m.live.progress.remove(&id);
             self.reconcile(task);
@@ -174,4 +199,71 @@ pub(super) fn outcome(attempt: &AttemptStatus) -> String {
         text.push_str(&attempt.message);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use orca_api::id::{RawId, TaskId};
+
+    use super::*;
+
+    fn attempt(number: u32, state: State) -> AttemptStatus {
+        serde_json::from_value(serde_json::json!({
+            "number": number, "state": state, "created_at": "2026-01-01T00:00:00Z",
+        }))
+        .expect("an attempt")
+    }
+
+    fn status(sequence: u64, attempts: &[(u32, State)], finished: bool) -> PlacementStatus {
+        let raw = RawId::from_bytes([1; 10]);
+        PlacementStatus {
+            placement: PlacementId::from_raw(raw),
+            task: TaskId::from_raw(raw),
+            sequence,
+            attempts: attempts.iter().map(|(n, s)| attempt(*n, *s)).collect(),
+            restarts: 0,
+            budget_used: 0,
+            next_attempt_at: None,
+            finished,
+            progress: None,
+            warning: None,
+        }
+    }
+
+    fn states(status: &PlacementStatus) -> Vec<(u32, State)> {
+        status.attempts.iter().map(|a| (a.number, a.state)).collect()
+    }
+
+    #[test]
+    fn what_was_too_quick_to_be_seen_is_believed() {
+        use State::{Completed, Failed, Preparing, Ready, Rejected, Running};
+        for (from, to, taken) in [
+            (Ready, Completed, true),
+            (Preparing, Failed, true),
+            (Running, Ready, false),
+            (Running, Rejected, false),
+            (Completed, Failed, false),
+        ] {
+            let merged = merge(&status(1, &[(1, from)], false), &status(2, &[(1, to)], false));
+            assert_eq!(states(&merged.status), [(1, if taken { to } else { from })], "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn attempts_that_their_worker_has_lost_come_to_an_end() {
+        use State::{Failed, Preparing, Rejected, Running, Stopped};
+        let told_more = status(2, &[(8, Running)], false);
+        let finished = status(2, &[], true);
+        let silent = status(2, &[], false);
+        for (known, told, stop, result) in [
+            (&[(7, Running)][..], &told_more, None, &[(7, Failed), (8, Running)][..]),
+            (&[(7, Preparing)][..], &finished, None, &[(7, Rejected)][..]),
+            (&[(7, Running)][..], &finished, Some(Reason::StoppedByUser), &[(7, Stopped)][..]),
+            (&[(7, Running)][..], &silent, None, &[(7, Running)][..]),
+        ] {
+            let mut merged = merge(&status(1, known, false), told);
+            close_overtaken(&mut merged.status, told, stop, Time::from_ms(1));
+            assert_eq!(states(&merged.status), result);
+        }
+    }
 }

@@ -252,11 +252,13 @@ fn assigned(placement: &PlacementRecord) -> Assigned {
         task: placement.task,
         name: placement.name.clone(),
         spec: placement.digest.clone(),
-        wanted: placement.wanted,
+        // What has ended has ended, whatever its worker remembers of it.
+        wanted: if placement.is_ended() { PlacementWanted::Stopped } else { placement.wanted },
         stop_reason: placement.stop.as_ref().map(|s| s.reason),
         stop_grace: placement.stop.as_ref().and_then(|s| s.grace),
         restart: placement.spec.restart,
-        attempts_before: placement.attempts_before,
+        // A worker that lost its store must not give a number twice.
+        attempts_before: placement.status.attempts.last().map_or(placement.attempts_before, |a| a.number),
     }
 }
 

@@ -390,6 +390,11 @@ impl Manager {
         list
     }
 
+    /// Milliseconds since a node's last sign of life; `None` where there was none in this life of the daemon.
+    pub fn silent_ms(&self, node: NodeId, now: Now) -> Option<u64> {
+        self.live.nodes.get(&node).map(|live| now.boot_ms.saturating_sub(live.seen))
+    }
+
     /// For the unit's status line: nodes ready, nodes in all, tasks running.
     pub fn summary(&self) -> (usize, usize, usize) {
         let ready = self.durable.nodes.values().filter(|n| n.state == NodeState::Ready).count();

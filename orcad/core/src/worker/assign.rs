@@ -9,8 +9,7 @@ use orca_api::name::Name;
 use orca_api::spec::TaskSpec;
 
 use super::io::{Change, Counters, PlacementRecord};
-use super::record::is_stop;
-use super::state::Identity;
+use super::state::{Identity, Sweep};
 use super::step::Turn;
 
 impl Turn<'_> {
@@ -21,6 +20,9 @@ impl Turn<'_> {
             self.put(Change::GenerationPut { generation: Generation::default() });
         }
         let identity = Identity { cluster, node, name };
+        if self.w.cluster() != Some(cluster) {
+            self.w.live.sweep = Sweep { wanted: true, ..Sweep::default() };
+        }
         if self.w.durable.identity.as_ref() != Some(&identity) {
             self.put(Change::IdentityPut { cluster, node, name: identity.name });
         }
@@ -82,16 +84,9 @@ impl Turn<'_> {
         self.put_placement(record);
     }
 
-    /// A placement is not wanted here any more: it is stopped for the reason it was last given, removed, forgotten.
+    /// A placement is not wanted here any more: it is stopped, removed, forgotten.
     fn unassign(&mut self, placement: PlacementId) {
-        self.edit(placement, |record| {
-            let reason = record.assigned.take().and_then(|a| a.stop_reason);
-            if let Some(attempt) = record.attempts.last_mut().filter(|a| !a.status.state.is_terminal())
-                && let Some(reason) = reason.filter(|r| is_stop(*r))
-            {
-                attempt.status.reason = Some(reason);
-            }
-        });
+        self.edit(placement, |record| record.assigned = None);
     }
 
     /// The manager took reports in, and said which placements it does not know.

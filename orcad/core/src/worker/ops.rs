@@ -191,11 +191,11 @@ impl Turn<'_> {
                     (ContainerStatus::Exited | ContainerStatus::Dead, _) => {}
                     // Asked to stop before its process began: the stop made sure that it never will.
                     (ContainerStatus::Created, Target::Attempt(placement)) => {
-                        self.end(*placement, op.number, Some(&seen))
+                        self.end(*placement, op.number, Some(&seen));
                     }
                     (ContainerStatus::Created, Target::Leftover(_)) => {}
                     (ContainerStatus::Running | ContainerStatus::Paused | ContainerStatus::Removing, _) => {
-                        self.retry_from_truth(op)
+                        self.retry_from_truth(op);
                     }
                 }
             }

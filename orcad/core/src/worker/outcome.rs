@@ -58,16 +58,8 @@ pub(super) fn signal_of(code: i32) -> Option<Signal> {
 /// Decides what an end was.
 pub(super) fn decide(end: &End) -> Outcome {
     let signal = end.exit_code.and_then(signal_of);
-    let said = match (end.exit_code, signal) {
-        (_, Some(signal)) => format!("ended by {signal}"),
-        (Some(code), None) => format!("exited with code {code}"),
-        (None, None) => String::new(),
-    };
-    let said = match (said.is_empty(), end.error.is_empty()) {
-        (_, true) => said,
-        (true, false) => end.error.clone(),
-        (false, false) => format!("{said}: {}", end.error),
-    };
+    // Code and signal stand beside it: the message has what they do not say.
+    let said = end.error.clone();
     let outcome = |state, reason, message| Outcome {
         state,
         reason: Some(reason),
@@ -231,12 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_the_signal() {
-        assert_eq!(decide(&end(137)).message, "ended by SIGKILL");
+    fn the_signal_is_named_and_the_engine_is_quoted() {
         assert_eq!(decide(&end(137)).signal, Some(9));
+        assert_eq!(decide(&end(3)).signal, None);
+        assert_eq!(decide(&End { error: "no such file".to_owned(), ..end(127) }).message, "no such file");
         assert_eq!(
-            decide(&End { error: "no such file".to_owned(), ..end(127) }).message,
-            "exited with code 127: no such file"
+            decide(&End { oom_killed: true, limit: Some(Bytes::mib(64)), ..end(137) }).message,
+            "killed at its memory limit of 64 MiB"
         );
     }
 }

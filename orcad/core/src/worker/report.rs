@@ -86,10 +86,11 @@ impl Worker {
         if busy { SWEEP_BUSY.ms() } else { SWEEP_IDLE.ms() }
     }
 
-    /// When the next sweep is due, on the boot clock; `None` while the engine cannot be asked.
+    /// When the next sweep is due, on the boot clock; `None` while the engine cannot be asked, or we do not know which
+    /// containers are ours: an answer to that would be taken for all there are.
     pub(super) fn sweep_at(&self) -> Option<u64> {
         let sweep = &self.live.sweep;
-        if self.live.engine.is_gone() {
+        if self.live.engine.is_gone() || self.durable.identity.is_none() {
             None
         } else if let Some(asked) = sweep.asked {
             Some(asked.saturating_add(SWEEP_LOST.ms()))

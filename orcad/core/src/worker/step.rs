@@ -6,7 +6,7 @@ use std::sync::Arc;
 use orca_api::id::{IdSource, PlacementId};
 
 use super::io::{AttemptRecord, Change, Effect, Event, PlacementRecord, Step};
-use super::state::Worker;
+use super::state::{Sweep, Worker};
 use crate::Now;
 
 /// A step in the making.
@@ -48,8 +48,7 @@ impl Turn<'_> {
             Event::Engine(state) => {
                 if self.w.live.engine.on_state(state, self.now) {
                     // What happened meanwhile is not known before the engine has told all again.
-                    self.w.live.sweep =
-                        super::state::Sweep { wanted: true, ..super::state::Sweep::default() };
+                    self.w.live.sweep = Sweep { wanted: true, ..Sweep::default() };
                 }
             }
             Event::Swept { containers } => self.on_swept(containers),

@@ -4,6 +4,7 @@
 //! may be another version. Making it costs three calls: the version, the facts, and nothing else.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use super::{API_FLOOR, Engine, EngineFacts};
 
 /// Deadlines are ours; the client's own, in whole seconds and over the head of the answer only, must not come first.
 const CLIENT_TIMEOUT: Duration = Duration::from_hours(24);
+
+/// Where the journal takes messages while it runs.
+const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
 /// A negotiated client.
 pub(super) struct Client {
@@ -73,7 +77,8 @@ impl Engine {
         let facts = facts(&info, agreed);
         let traits = NodeTraits {
             journald: facts.log_drivers.iter().any(|d| d == "journald"),
-            persistent_journal: self.inner.config.journal.is_dir(),
+            // The folder alone is not enough: it may be left over, with no journal running.
+            persistent_journal: self.inner.config.journal.is_dir() && Path::new(JOURNAL_SOCKET).exists(),
             swap_limit: info.swap_limit.unwrap_or(false),
         };
         tracing::info!(

@@ -33,7 +33,7 @@ impl Engine {
         match self.try_create(name, body.clone()).await {
             Ok(done) => return Ok(done),
             Err(error) if error.status() == Some(409) => {
-                tracing::info!(container = name, "the name is taken")
+                tracing::info!(container = name, "the name is taken");
             }
             Err(error) => return Err(unknown(error)),
         }

@@ -67,6 +67,9 @@ pub struct EngineConfig {
     pub kill_wait: Duration,
     /// How often the engine is asked whether it still answers.
     pub probe_period: Duration,
+    /// How long it may take to answer that. Shorter than `call_timeout`: the sooner an engine that goes down is noticed,
+    /// the better the ends of its containers are told from their own.
+    pub probe_timeout: Duration,
     /// Registry credentials in Docker's own format; the file need not exist.
     pub registry_config: PathBuf,
     /// The log driver of tasks that name none.
@@ -85,6 +88,7 @@ impl Default for EngineConfig {
             call_timeout: Duration::from_secs(15),
             kill_wait: Duration::from_secs(10),
             probe_period: Duration::from_secs(3),
+            probe_timeout: Duration::from_secs(5),
             registry_config: "/etc/orca/docker-config.json".into(),
             log: LogDefault::Auto,
             journal: "/var/log/journal".into(),

@@ -200,7 +200,7 @@ impl Engine {
                 Err(EngineError::Refused { status: 404, .. }) => return Ok(Done::Removed),
                 // A removal is under way.
                 Err(EngineError::Refused { status: 409, .. }) if Instant::now() < deadline => {
-                    tokio::time::sleep(POLL).await
+                    tokio::time::sleep(POLL).await;
                 }
                 Err(error) => return Err(Failure { kind: FailureKind::Unknown, message: error.to_string() }),
             }

@@ -12,13 +12,16 @@
 //! * The probe asks for a list: an engine can answer a ping while everything that matters hangs.
 //! * [`EngineState::Up`] is sent after each (re)connection, also of the same life: whatever happened meanwhile was not
 //!   seen, and the core sweeps. `Away` and `Unresponsive` are sent when they begin.
+//! * An engine that is shut down stops answering first, then stops its containers, and closes the event stream last (seen
+//!   with 20.10). So the end of a container is a reason to probe at once.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::models::EventMessage;
 use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder};
-use futures_util::{StreamExt as _, pin_mut};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, pin_mut};
 use orca_api::id::ClusterId;
 use orca_core::worker::io::{EngineState, Event};
 use tokio::sync::mpsc;
@@ -30,8 +33,38 @@ use super::{Engine, labels};
 /// How soon a missing engine is looked for again: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// How soon the engine is probed after a container ended: at once, as far as a crash loop allows.
+const PROBE_AFTER_END: Duration = Duration::from_millis(300);
+
 /// Nobody takes events any more.
 struct Closed;
+
+/// What an engine is that does not answer as it should.
+fn without(error: &EngineError) -> EngineState {
+    if matches!(error, EngineError::Silent { .. }) { EngineState::Unresponsive } else { EngineState::Away }
+}
+
+/// Tells the engine's state: each time that it is up, and once that it is not.
+struct Teller {
+    out: mpsc::Sender<Event>,
+    told: Option<EngineState>,
+}
+
+impl Teller {
+    async fn state(&mut self, state: EngineState, why: &str) -> Result<(), Closed> {
+        match &state {
+            EngineState::Up { life, live_restore } => {
+                tracing::info!(life, live_restore, "the engine answers")
+            }
+            EngineState::Unresponsive | EngineState::Away if self.told.as_ref() == Some(&state) => {
+                return if self.out.is_closed() { Err(Closed) } else { Ok(()) };
+            }
+            EngineState::Unresponsive | EngineState::Away => tracing::warn!(why, "the engine cannot be used"),
+        }
+        self.told = Some(state.clone());
+        self.out.send(Event::Engine(state)).await.map_err(|_| Closed)
+    }
+}
 
 impl Engine {
     /// Watches the engine until nobody takes the events. `cluster` tells whose containers are ours, once that is known.
@@ -43,55 +76,31 @@ impl Engine {
         out: mpsc::Sender<Event>,
     ) {
         let _ = self.inner.cluster.set(Box::new(cluster));
-        let mut told: Option<EngineState> = None;
+        // It ends when nobody listens any more, which is no error.
+        let _ = self.supervise(Teller { out, told: None }).await;
+    }
+
+    async fn supervise(&self, mut teller: Teller) -> Result<(), Closed> {
         let mut retry = RETRY.0;
         let mut since = None;
         loop {
             // Events from here on are asked for, so that none falls between the greeting and the stream.
-            let greeted = jiff::Timestamp::now().as_second();
-            let (state, why) = match self.greet().await {
-                Ok(up) => (up, String::new()),
-                Err(error @ EngineError::Silent { .. }) => (EngineState::Unresponsive, error.to_string()),
-                Err(error) => (EngineState::Away, error.to_string()),
-            };
-            let up = matches!(state, EngineState::Up { .. });
-            since.get_or_insert(greeted);
-            if up || told.as_ref() != Some(&state) {
-                match &state {
-                    EngineState::Up { life, live_restore } => {
-                        tracing::info!(life, live_restore, "the engine answers")
-                    }
-                    EngineState::Unresponsive | EngineState::Away => {
-                        tracing::warn!(why, "the engine cannot be used")
-                    }
+            since.get_or_insert(jiff::Timestamp::now().as_second());
+            match self.greet().await {
+                Ok(up) => {
+                    teller.state(up, "").await?;
+                    retry = RETRY.0;
+                    let error = self.follow(&teller.out, &mut since).await?;
+                    // Said at once, although it may be back in a moment: what ends from here on ends with the engine.
+                    teller.state(without(&error), &error.to_string()).await?;
                 }
-                if out.send(Event::Engine(state.clone())).await.is_err() {
-                    return;
+                Err(error) => {
+                    teller.state(without(&error), &error.to_string()).await?;
+                    tokio::time::sleep(retry).await;
+                    retry = (retry * 2).min(RETRY.1);
                 }
             }
-            told = Some(state);
-            if up {
-                retry = RETRY.0;
-                let error = match self.follow(&out, &mut since).await {
-                    Ok(error) => error,
-                    Err(Closed) => return,
-                };
-                tracing::info!(%error, "the watch over the engine broke off");
-                if matches!(error, EngineError::Silent { .. }) {
-                    if out.send(Event::Engine(EngineState::Unresponsive)).await.is_err() {
-                        return;
-                    }
-                    told = Some(EngineState::Unresponsive);
-                }
-                self.forget().await;
-            } else {
-                if out.is_closed() {
-                    return;
-                }
-                self.forget().await;
-                tokio::time::sleep(retry).await;
-                retry = (retry * 2).min(RETRY.1);
-            }
+            self.forget().await;
         }
     }
 
@@ -105,7 +114,7 @@ impl Engine {
     /// Asks for what needs the engine's inner locks.
     async fn probe(&self) -> Result<(), EngineError> {
         let client = self.connected().await?;
-        let limit = self.inner.config.call_timeout;
+        let limit = self.inner.config.probe_timeout;
         let options = ListContainersOptionsBuilder::default().limit(1).build();
         match tokio::time::timeout(limit, client.docker.list_containers(Some(options))).await {
             Ok(Ok(_)) => Ok(()),
@@ -131,12 +140,17 @@ impl Engine {
             .docker
             .events(Some(EventsOptionsBuilder::default().filters(&filters).since(&from).build()));
         pin_mut!(events);
-        let mut next_probe = Instant::now() + self.inner.config.probe_period;
+        let period = self.inner.config.probe_period;
+        let mut next_probe = Instant::now() + period;
+        let mut probing: Option<BoxFuture<'_, Result<(), EngineError>>> = None;
         loop {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(event)) => {
                         *since = event.time.or(*since);
+                        if event.action.as_deref() == Some("die") {
+                            next_probe = next_probe.min(Instant::now() + PROBE_AFTER_END);
+                        }
                         if let Some(container) = self.hint(&event) && out.send(Event::Hint { container }).await.is_err() {
                             return Err(Closed);
                         }
@@ -146,14 +160,16 @@ impl Engine {
                 },
                 () = out.closed() => return Err(Closed),
                 () = self.inner.trouble.notified() => next_probe = Instant::now(),
-                () = tokio::time::sleep_until(next_probe) => {
-                    match self.probe().await {
+                () = tokio::time::sleep_until(next_probe), if probing.is_none() => probing = Some(self.probe().boxed()),
+                Some(result) = finished(&mut probing), if probing.is_some() => {
+                    probing = None;
+                    next_probe = Instant::now() + period;
+                    match result {
                         Ok(()) => {}
                         // It answers, if only to refuse.
                         Err(EngineError::Refused { status, message }) => tracing::warn!(status, message, "the engine refused a list"),
                         Err(error) => return Ok(error),
                     }
-                    next_probe = Instant::now() + self.inner.config.probe_period;
                 }
             }
         }
@@ -168,6 +184,11 @@ impl Engine {
             self.cluster().is_some_and(|own| cluster.is_some_and(|theirs| *theirs != own.to_string()));
         if foreign || !is_hint(action) { None } else { actor.id.clone() }
     }
+}
+
+/// What a future that may be there comes to.
+async fn finished<T>(future: &mut Option<BoxFuture<'_, T>>) -> Option<T> {
+    Some(future.as_mut()?.await)
 }
 
 /// Actions after which a container is another. Some carry details after their name, so the name is a prefix.

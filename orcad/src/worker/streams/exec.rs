@@ -208,7 +208,7 @@ async fn carry_input(
             }
             // A process that reads no more is no error: its exit code tells.
             Frame::Stdin(bytes) if open => {
-                open = writer.write_all(&bytes).await.is_ok() && writer.flush().await.is_ok()
+                open = writer.write_all(&bytes).await.is_ok() && writer.flush().await.is_ok();
             }
             Frame::Resize { columns, rows } => {
                 if let Err(error) = resize(&engine, &id, columns, rows).await {

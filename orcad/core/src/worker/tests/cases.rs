@@ -111,7 +111,7 @@ fn policies_end_what_they_should() {
     world.run_for(Span::from_secs(2));
     exit(&mut world, 1);
     assert!(status(&world).finished);
-    assert_eq!(last(&world).message, "exited with code 1; restarts used up (on-failure:1)");
+    assert_eq!(last(&world).message, "restarts used up (on-failure:1)");
 }
 
 #[test]
@@ -164,7 +164,32 @@ fn an_engine_that_restarts_is_not_the_tasks_fault() {
     world.restart_engine();
     world.settle();
     assert!(status(&world).finished);
-    assert_eq!(last(&world).message, "ended by SIGKILL; its restart policy is never: it does not come back");
+    assert_eq!(last(&world).message, "its restart policy is never: it does not come back");
+}
+
+#[test]
+fn an_engine_that_restarted_while_the_daemon_was_dead_is_not_the_tasks_fault() {
+    let mut world = running("on-failure");
+    let container = last(&world).container.expect("a container");
+    world.exit(&container, 0);
+    world.now = world.now.plus(Span::from_secs(60));
+    world.engine_life += 1;
+    world.crash();
+    world.settle();
+    let now = status(&world);
+    assert_eq!(now.attempts[0].reason, Some(Reason::EngineRestart));
+    assert_eq!((last(&world).number, last(&world).state, now.restarts), (2, State::Running, 0));
+}
+
+#[test]
+fn nothing_is_asked_before_it_is_known_whose_containers_are_ours() {
+    let mut world = World::new(1);
+    world.inbox.clear();
+    let up = world.engine.clone().expect("an engine");
+    world.step(Event::Engine(up));
+    world.step(Event::Tick);
+    assert!(world.pending.is_empty(), "{:?}", world.pending);
+    assert_eq!(world.worker.next_deadline(), None);
 }
 
 #[test]
@@ -532,14 +557,25 @@ fn results_of_an_older_life_are_dropped() {
     let mut world = World::new(1);
     world.settle();
     world.want(0, Some(PlacementWanted::Running), "always");
-    while let Some(event) = world.inbox.pop_front() {
-        world.step(event);
-    }
-    let Some(Effect::Pull { op, .. }) = world.pending.pop_front() else { panic!("no pull") };
+    let pull = |world: &mut World| loop {
+        if let Some(event) = world.inbox.pop_front() {
+            world.step(event);
+        } else {
+            match world.pending.pop_front().expect("a pull") {
+                Effect::Pull { op, .. } => break op,
+                other => world.carry_out(other),
+            }
+        }
+    };
+    let old = pull(&mut world);
     world.crash();
+    let new = pull(&mut world);
+    assert_eq!(old.n, new.n, "the numbers begin anew");
     world.calls.clear();
-    world.step(Event::Done { op, result: Ok(Done::Pulled { image_id: "sha256:1".to_owned() }) });
+    let pulled = Done::Pulled { image_id: "sha256:1".to_owned() };
+    world.step(Event::Done { op: old, result: Ok(pulled.clone()) });
     assert_eq!(world.calls.len(), 0);
+    world.step(Event::Done { op: new, result: Ok(pulled) });
     world.settle();
     assert_eq!(last(&world).state, State::Running);
 }

@@ -1,9 +1,12 @@
 //! The worker core against a small model of an engine, a network and a disk that all do what they like.
 //!
-//! `world.rs` is the model; here are the properties that hold in every run of it, and `cases.rs` has the
-//! single cases that are worth a name.
+//! `world.rs` is the model with its parts `engine.rs` and `moves.rs`, `judge.rs` says what must hold in it; here is
+//! the property over random runs, and `cases.rs` has the single cases that are worth a name.
 
 mod cases;
+mod engine;
+mod judge;
+mod moves;
 mod world;
 
 use proptest::prelude::*;

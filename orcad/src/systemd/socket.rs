@@ -1,0 +1,216 @@
+//! The control socket: taken over from systemd, or bound by its path.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use listenfd::ListenFd;
+use rustix::fs::{Mode, fchmod};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use tokio::net::UnixListener;
+
+/// Who is in this group may use the control socket, and so is root on every node.
+pub const GROUP: &str = "orca";
+/// The name of the control socket in the socket unit (`FileDescriptorName=`).
+const DESCRIPTOR: &str = "control";
+/// Connections that wait to be accepted: what systemd gives a socket unit by default is 4096; the kernel caps it.
+const BACKLOG: i32 = 4096;
+
+/// The control socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// What systemd handed over is no listening Unix socket.
+    #[error("systemd handed over a control socket that cannot be used")]
+    Handed(#[source] io::Error),
+    /// Another daemon serves it.
+    #[error("another daemon answers on {}", .0.display())]
+    Answered(PathBuf),
+    /// Something else is in its place.
+    #[error("{} is there and is not a socket", .0.display())]
+    InTheWay(PathBuf),
+    /// Its folder cannot be made.
+    #[error("the folder {} cannot be made", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It cannot be bound.
+    #[error("the control socket {} cannot be bound", path.display())]
+    Bind {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A socket that was bound by its path. Its file goes with it, unless another is there by then.
+#[derive(Debug)]
+pub struct Bound {
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            // Whoever comes next removes a stale one as well.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|m| (m.dev(), m.ino()))
+}
+
+/// Takes the control socket that systemd hands over, if it does: the descriptor with the right name or, where names are
+/// not given, the first Unix listener. To be called before there are threads, since it takes the variables away that
+/// said so.
+///
+/// # Errors
+/// [`SocketError::Handed`]
+pub fn handed_over() -> Result<Option<StdListener>, SocketError> {
+    let names = std::env::var("LISTEN_FDNAMES").ok();
+    choose(ListenFd::from_env(), names.as_deref())
+}
+
+fn choose(mut handed: ListenFd, names: Option<&str>) -> Result<Option<StdListener>, SocketError> {
+    if let Some(at) = names.and_then(|names| names.split(':').position(|name| name == DESCRIPTOR)) {
+        return handed.take_unix_listener(at).map_err(SocketError::Handed);
+    }
+    // Others may be of another kind: they are left alone.
+    Ok((0..handed.len()).find_map(|at| handed.take_unix_listener(at).ok().flatten()))
+}
+
+/// The control socket: the one that was handed over, or one that is bound by its path, whose file lives as long as the
+/// second value. To be called within the runtime.
+///
+/// # Errors
+/// [`SocketError`]
+pub fn control_socket(handed: Option<StdListener>, path: &Path) -> Result<(UnixListener, Option<Bound>), SocketError> {
+    if let Some(listener) = handed {
+        // Without this, accepting would block a thread of the runtime.
+        let listener = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener));
+        return listener.map(|listener| (listener, None)).map_err(SocketError::Handed);
+    }
+    let (listener, bound) = bind_path(path)?;
+    UnixListener::from_std(listener)
+        .map(|listener| (listener, Some(bound)))
+        .map_err(|source| SocketError::Bind { path: path.to_owned(), source })
+}
+
+fn bind_path(path: &Path) -> Result<(StdListener, Bound), SocketError> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(folder)
+            .map_err(|source| SocketError::Folder { path: folder.to_owned(), source })?;
+    }
+    clear(path)?;
+    let bound = || -> io::Result<(StdListener, Bound)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        // The mode is the socket's before it has a name: there is no moment in which others could connect.
+        fchmod(&socket, Mode::from_raw_mode(0o660))?;
+        bind(&socket, &SocketAddrUnix::new(path)?)?;
+        let bound = Bound { path: path.to_owned(), file: identity(path)? };
+        give_to_group(path);
+        listen(&socket, BACKLOG)?;
+        Ok((StdListener::from(socket), bound))
+    };
+    bound().map_err(|source| SocketError::Bind { path: path.to_owned(), source })
+}
+
+/// Removes what a daemon that was killed left behind.
+fn clear(path: &Path) -> Result<(), SocketError> {
+    let refused = |source| SocketError::Bind { path: path.to_owned(), source };
+    match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(refused(e)),
+        Ok(metadata) if !metadata.file_type().is_socket() => Err(SocketError::InTheWay(path.to_owned())),
+        Ok(_) => match UnixStream::connect(path) {
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(refused),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(refused(e)),
+            Ok(_) => Err(SocketError::Answered(path.to_owned())),
+        },
+    }
+}
+
+/// Gives the socket to the group, where there is one. Without it, the socket is its owner's alone.
+fn give_to_group(path: &Path) {
+    let Some(id) = fs::read_to_string("/etc/group").ok().and_then(|groups| group_id(&groups, GROUP)) else { return };
+    if let Err(error) = std::os::unix::fs::chown(path, None, Some(id)) {
+        tracing::warn!(%error, group = GROUP, "the control socket cannot be given to its group");
+    }
+}
+
+/// `orca:x:995:alice,bob`, as group(5) says.
+fn group_id(groups: &str, name: &str) -> Option<u32> {
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn it_is_for_owner_and_group_and_goes_when_its_daemon_goes() {
+        let folder = folder();
+        let path = folder.path().join("made/orca.sock");
+        let (listener, bound) = bind_path(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o117, 0, "{mode:o}");
+        assert!(UnixStream::connect(&path).is_ok());
+        assert!(matches!(bind_path(&path), Err(SocketError::Answered(_))), "somebody answers");
+        drop((listener, bound));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_nothing_else_is() {
+        let folder = folder();
+        let path = folder.path().join("orca.sock");
+        drop(StdListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let (_listener, bound) = bind_path(&path).unwrap();
+
+        // The file of the next daemon is not removed by the last one.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "kept").unwrap();
+        drop(bound);
+        assert!(path.exists());
+        assert!(matches!(bind_path(&path), Err(SocketError::InTheWay(_))));
+    }
+
+    #[test]
+    fn groups() {
+        let groups = "root:x:0:\norca-view:x:994:\norca:x:995:alice,bob\nbroken\n";
+        assert_eq!(group_id(groups, "orca"), Some(995));
+        assert_eq!(group_id(groups, "nobody"), None);
+        assert_eq!(group_id(groups, "broken"), None);
+    }
+
+    #[test]
+    fn nothing_is_handed_over_without_systemd() {
+        assert!(matches!(choose(ListenFd::empty(), Some("control")), Ok(None)));
+        assert!(matches!(choose(ListenFd::empty(), None), Ok(None)));
+    }
+}
