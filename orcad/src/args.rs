@@ -45,6 +45,56 @@ pub enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Back up the cluster's state, look at backups, put one back
+    #[command(subcommand)]
+    Backup(BackupCommand),
+}
+
+/// What to do with backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Copy the state to a file, also while the daemon runs
+    Create {
+        /// The new file, or a folder in which a name is made up [default: backups in the state folder]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Keep the newest N backups of the folder, and remove older ones whose name was made up
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        keep: Option<u32>,
+    },
+    /// Read a backup whole, and say whether it can be relied upon
+    Verify {
+        /// The backup
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Say what is in a backup
+    Inspect {
+        /// The backup
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t = InspectFormat::Table)]
+        output: InspectFormat,
+    },
+    /// Put a backup in the place of the state; the daemon must be stopped
+    Restore {
+        /// The backup
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// How a backup is described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InspectFormat {
+    /// For people.
+    Table,
+    /// As one object.
+    Json,
 }
 
 /// What to do with the configuration.
@@ -95,11 +145,13 @@ impl Args {
 /// # Errors
 /// The code to exit with.
 pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, u8> {
-    Cli::command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|e| {
-        // Nothing is left to be told to anybody whose terminal is gone.
-        let _ = e.print();
-        if e.use_stderr() { EXIT_USAGE } else { 0 }
-    })
+    Cli::command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches)).map_err(
+        |e| {
+            // Nothing is left to be told to anybody whose terminal is gone.
+            let _ = e.print();
+            if e.use_stderr() { EXIT_USAGE } else { 0 }
+        },
+    )
 }
 
 #[cfg(test)]
@@ -124,14 +176,24 @@ mod tests {
             show,
             Ok(Some(Command::Config(ConfigCommand::Show { origin: true, output: ShowFormat::Json })))
         ));
-        for (line, code) in [("orcad --version", 0), ("orcad help", 0), ("orcad --nope", 64), ("orcad config", 64)] {
+        assert!(
+            read("orcad backup create --keep 7").is_ok() && read("orcad backup create --keep 0").is_err()
+        );
+        for (line, code) in
+            [("orcad --version", 0), ("orcad help", 0), ("orcad --nope", 64), ("orcad config", 64)]
+        {
             assert_eq!(read(line).map(|_| ()), Err(code), "{line}");
         }
     }
 
     #[test]
     fn every_flag_has_its_key() {
-        let args = Args { config: None, state_dir: Some("a".into()), socket: Some("b".into()), log_level: Some("c".into()) };
+        let args = Args {
+            config: None,
+            state_dir: Some("a".into()),
+            socket: Some("b".into()),
+            log_level: Some("c".into()),
+        };
         for (flag, key, _) in args.overrides() {
             assert!(crate::config::Key::find(key).is_some(), "{flag}");
             assert_eq!(flag, format!("--{}", key.replace('_', "-")));

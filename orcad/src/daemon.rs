@@ -21,6 +21,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use orca_api::id::{LifeId, NodeId};
 use orca_api::node::Role;
+use orca_api::route::Access;
 use orca_api::units::Time;
 use orca_core::manager::{self, Manager};
 use orca_core::worker::{self, Worker};
@@ -134,6 +135,7 @@ pub struct Daemon {
     here: NodeId,
     life: LifeId,
     started_at: Time,
+    view: Option<UnixListener>,
 }
 
 impl Daemon {
@@ -163,7 +165,13 @@ impl Daemon {
             here,
             life,
             started_at: now.wall,
+            view: None,
         })
+    }
+
+    /// Serves reads on a socket of their own as well.
+    pub fn with_view(self, listener: Option<UnixListener>) -> Self {
+        Self { view: listener, ..self }
     }
 
     /// Serves the control socket and runs tasks until `stop`.
@@ -229,7 +237,12 @@ impl Daemon {
         let about = About { here: self.here, roles: self.config.roles.clone(), started_at: self.started_at };
         let control = Arc::new(Control::new(manager.clone(), workers, about, metrics, Box::new(OsIds), stop.clone())?);
         let stopped = stop.clone();
-        front.spawn("control socket", async move { Ok(unix::serve(listener, control, stopped).await?) });
+        let viewed = Arc::clone(&control);
+        front.spawn("control socket", async move { Ok(unix::serve(listener, Access::Admin, control, stopped).await?) });
+        if let Some(listener) = self.view {
+            let stopped = stop.clone();
+            front.spawn("view socket", async move { Ok(unix::serve(listener, Access::View, viewed, stopped).await?) });
+        }
 
         let Manners { ready, status, machine_stops, .. } = manners;
         front.spawn("status line", tell_status(summary, self.config.roles, status, stop.clone()));

@@ -12,6 +12,7 @@
 //! before it acts, and bounds everything that comes in from outside. [`daemon`] is the table of contents.
 
 pub mod args;
+pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod daemon;

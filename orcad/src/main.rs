@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use orcad::args::{self, Cli, Command, ConfigCommand};
+use orcad::backup;
 use orcad::config::{self, Config, ConfigErrors};
 use orcad::run;
 
@@ -19,6 +20,16 @@ fn main() -> ExitCode {
             return match config::load(&args, env) {
                 Ok(config) => start(config, args),
                 Err(errors) => refused(&errors),
+            };
+        }
+        Some(Command::Backup(command)) => {
+            let state_dir = || config::load(&args, env).map(|config| config.state_dir);
+            return match backup::run(command, state_dir, &mut out) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("{}", error.render());
+                    ExitCode::from(error.exit_code())
+                }
             };
         }
         Some(Command::Config(ConfigCommand::Check { files })) => config::check_command(&args, &files, env, &mut out),

@@ -33,7 +33,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) need: Amounts,
     /// What the task adds to a node's weight.
     pub(crate) weight: Amounts,
-    /// For each shape: what the task multiplies its prices by, less one.
+    /// For each shape: what the task multiplies its prices by, less one, times the machine's size.
     growth: Vec<[u32; 3]>,
     pub(crate) siblings: Option<&'a Siblings>,
     /// One bit for each filter that has something to decide.
@@ -101,7 +101,10 @@ impl<'a> Ask<'a> {
     pub(crate) fn new(world: &'a World, request: &'a Request, cursor: Option<NodeId>) -> Self {
         let weight = amounts(request.resources.weight());
         let part = pieces(weight);
-        let growth = |whole: &Amounts| std::array::from_fn(|r| cost::growth(part[r], whole[r]));
+        let mean = world.mean();
+        let growth = |whole: &Amounts| {
+            std::array::from_fn(|r| cost::sized(cost::growth(part[r], whole[r]), cost::size(whole[r], mean[r])))
+        };
         let wanted = filter::wanted(request);
         let numbered = filter::OF_REQUEST.iter().enumerate();
         let by_class = !request.constraints.is_empty()
@@ -175,7 +178,7 @@ impl<'a> Ask<'a> {
         self.first_failed(&self.candidate(row)).is_none()
     }
 
-    /// What the task multiplies the prices of a shape by, less one.
+    /// What the task multiplies the prices of a shape by, less one, times the machine's size.
     #[inline]
     pub(crate) fn growth(&self, shape: u32) -> [u32; 3] {
         self.growth[shape as usize]

@@ -2,7 +2,7 @@
 //!
 //! A resource of a node that is used to the fraction `u` has the price `2^(6 u)`: 1 when empty, 64 when
 //! full. Prices and growths are kept in units of 2⁻²⁰, costs in units of 2⁻³², so two machines of any make
-//! compute the same choice. A cost is below 2⁴⁷, and points multiply it by at most 2⁸: no sum
+//! compute the same choice. A price is below 2²⁸, a growth below 2³², so a cost is below 2⁵⁴, and points multiply it by at most 2⁸: no sum
 //! or product here can overflow. The error of [`exp2`] is below one part in 500,000.
 
 /// log₂ of the price of a full resource. The paper uses log₂ of the number of machines; see `README.md`.
@@ -77,6 +77,17 @@ pub(crate) fn growth(part: u64, whole: u64) -> u32 {
     exp2(exponent(part, whole)) - PRICE_ONE
 }
 
+/// How big a resource of a machine is beside the mean of all: units of 2⁻⁸, from 1/64 to 64.
+pub(crate) fn size(whole: u64, mean: u64) -> u64 {
+    (whole << 8).checked_div(mean).map_or(1 << 8, |size| size.clamp(4, 64 << 8))
+}
+
+/// A growth on a machine of that size: as many machines of the mean size would have it together.
+pub(crate) fn sized(growth: u32, size: u64) -> u32 {
+    // below 63 × 64 in units of 2⁻²⁰, which is below 2³²
+    (u64::from(growth) * size >> 8) as u32
+}
+
 /// 10^(free / whole) in units of 2⁻²⁰: the term of Nomad's bin packing. `free` at most `whole`.
 pub(crate) fn ten_to_the_free(free: u64, whole: u64) -> u32 {
     /// log₂ 10 in units of 2⁻²⁴.
@@ -142,6 +153,15 @@ mod tests {
         assert_eq!(growth(2000, 4000), 7 * PRICE_ONE);
         assert_eq!(growth(0, 4000), 0);
         assert_eq!(growth(0, 0), 0);
+    }
+
+    #[test]
+    fn a_machine_twice_the_size_counts_as_two() {
+        assert_eq!(size(8000, 4000), 2 << 8);
+        assert_eq!(sized(growth(1, 4), size(8000, 4000)), 2 * growth(1, 4));
+        assert_eq!(size(8000, 0), 1 << 8);
+        assert_eq!(size(1, 1 << 35), 4);
+        assert_eq!(sized(growth(1, 1), size(1 << 35, 1)), 63 * 64 * PRICE_ONE);
     }
 
     #[test]

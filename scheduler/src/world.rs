@@ -170,6 +170,8 @@ pub(crate) struct World {
     class_numbers: BTreeMap<Attributes, u32>,
     pub(crate) classes: Vec<Class>,
     pub(crate) index: Index,
+    /// Sum of the shapes of nodes that take work.
+    total: Amounts,
     /// Nodes that take no work.
     pub(crate) closed: BTreeSet<u32>,
     pub(crate) held: IdMap<PlacementId, Held>,
@@ -190,6 +192,12 @@ impl World {
 
     pub(crate) fn node(&self, id: NodeId) -> Option<&Node> {
         self.number(id).map(|number| &*self.slot(number).node)
+    }
+
+    /// The mean shape of nodes that take work.
+    pub(crate) fn mean(&self) -> Amounts {
+        let nodes = self.index.len() as u64;
+        self.total.map(|total| total.checked_div(nodes).unwrap_or(0))
     }
 
     /// The numbers of all known nodes, in no order that matters.
@@ -408,6 +416,8 @@ impl World {
         }
         let row = self.row(number);
         self.classes[row.class as usize].open.insert(row.id);
+        let shape = self.index.shapes()[row.shape as usize].0;
+        (0..3).for_each(|r| self.total[r] += shape[r]);
         let slots = &mut self.slots;
         self.index.insert(row, |slot, spot| slots[slot as usize].spot = Some(spot));
     }
@@ -418,6 +428,8 @@ impl World {
         if let Some(spot) = self.slots[number as usize].spot.take() {
             let slot = &self.slots[number as usize];
             self.classes[slot.class as usize].open.remove(&slot.node.id);
+            let shape = self.index.shapes()[slot.shape as usize].0;
+            (0..3).for_each(|r| self.total[r] -= shape[r]);
             let slots = &mut self.slots;
             self.index.remove(spot, |slot, spot| slots[slot as usize].spot = Some(spot));
         }

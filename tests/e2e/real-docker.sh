@@ -144,7 +144,8 @@ done
 check_wait 'and is running after three more crashes' 20 'phase_is stays running'
 check_is 'in the same container' "$before" "$(docker inspect -f '{{.Id}} {{.State.StartedAt}}' "$(container_of stays)")"
 check_is 'which counts as no restart' '0 1' "$(task stays '"\(.restarts) \(.attempts)"')"
-check 'stop on TERM' orcad_stop
+orcad_stop
+check_is 'TERM ends orcad with 0' 0 $?
 check_is 'leaves containers running' "$before" "$(docker inspect -f '{{.Id}} {{.State.StartedAt}}' "$stays")"
 check_exit 'orcactl says that nobody answers' 69 ctl status
 orcad_start || not_ok 'orcad starts again after a stop'

@@ -124,6 +124,7 @@ Examples:
 /// `orcactl node inspect`
 pub const NODE_INSPECT: &str = "\
 Examples:
+  orcactl node inspect
   orcactl node inspect n1
   orcactl node inspect -o json n1 n2
 ";

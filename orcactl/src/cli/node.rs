@@ -14,7 +14,7 @@ pub enum NodeCommand {
     List(NodeListArgs),
     /// Show everything about nodes
     #[command(before_help = examples::NODE_INSPECT)]
-    Inspect(NodeArgs),
+    Inspect(NodeInspectArgs),
     /// Forbid new work on nodes; what runs there stays
     #[command(before_help = examples::NODE_PAUSE)]
     Pause(NodeArgs),
@@ -31,7 +31,18 @@ pub struct NodeListArgs {
     pub output: Output,
 }
 
-/// `node inspect|pause|activate`.
+/// `node inspect`.
+#[derive(Debug, Args)]
+pub struct NodeInspectArgs {
+    /// How to say it.
+    #[command(flatten)]
+    pub output: Output,
+    /// Names, or at least 4 characters of an id; this node where none is given
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(completion::nodes))]
+    pub nodes: Vec<String>,
+}
+
+/// `node pause|activate`.
 #[derive(Debug, Args)]
 pub struct NodeArgs {
     /// How to say it.

@@ -111,7 +111,9 @@ pub(super) fn roles(roles: Vec<Role>) -> Result<Vec<Role>, String> {
         }
     }
     if !roles.contains(&Role::Manager) {
-        return Err("a worker needs a manager, and this node belongs to no other cluster: add manager".to_owned());
+        return Err(
+            "a worker needs a manager, and this node belongs to no other cluster: add manager".to_owned()
+        );
     }
     Ok(roles)
 }
@@ -123,10 +125,14 @@ pub(super) fn labels(labels: BTreeMap<String, String>) -> Result<BTreeMap<String
     let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
     for (key, value) in &labels {
         if key.is_empty() || key.len() > LABEL_BYTES_MAX || !plain(key) {
-            return Err(format!("{key:?} is not a label: 1 to {LABEL_BYTES_MAX} of a-z, A-Z, 0-9 and -_./ are"));
+            return Err(format!(
+                "{key:?} is not a label: 1 to {LABEL_BYTES_MAX} of a-z, A-Z, 0-9 and -_./ are"
+            ));
         }
         if value.len() > LABEL_BYTES_MAX || !plain(value) {
-            return Err(format!("{value:?} is not a value of a label: at most {LABEL_BYTES_MAX} of a-z, A-Z, 0-9 and -_./ are"));
+            return Err(format!(
+                "{value:?} is not a value of a label: at most {LABEL_BYTES_MAX} of a-z, A-Z, 0-9 and -_./ are"
+            ));
         }
     }
     Ok(labels)
@@ -143,13 +149,19 @@ pub(super) fn socket(socket: PathBuf) -> Result<PathBuf, String> {
     let socket = path(socket)?;
     let length = socket.as_os_str().len();
     if length > SOCKET_BYTES_MAX {
-        return Err(format!("the path of a socket has at most {SOCKET_BYTES_MAX} bytes, this one has {length}"));
+        return Err(format!(
+            "the path of a socket has at most {SOCKET_BYTES_MAX} bytes, this one has {length}"
+        ));
     }
     Ok(socket)
 }
 
 pub(super) fn within(number: u32, range: RangeInclusive<u32>) -> Result<u32, String> {
-    if range.contains(&number) { Ok(number) } else { Err(format!("{number} is not within {} and {}", range.start(), range.end())) }
+    if range.contains(&number) {
+        Ok(number)
+    } else {
+        Err(format!("{number} is not within {} and {}", range.start(), range.end()))
+    }
 }
 
 /// Bounds in seconds.
@@ -165,9 +177,13 @@ mod tests {
     #[test]
     fn shares() {
         let whole = Bytes::mib(1000);
-        for (text, shown, mib) in
-            [("256MiB+5%", "256MiB+5%", 306), ("5%+256m", "256MiB+5%", 306), ("2.5%", "2.5%", 25), ("0", "0", 0), ("2g", "2GiB", 1000)]
-        {
+        for (text, shown, mib) in [
+            ("256MiB+5%", "256MiB+5%", 306),
+            ("5%+256m", "256MiB+5%", 306),
+            ("2.5%", "2.5%", 25),
+            ("0", "0", 0),
+            ("2g", "2GiB", 1000),
+        ] {
             let share: Share = text.parse().unwrap();
             assert_eq!(share.to_string(), shown, "{text}");
             assert_eq!(share.of(whole), Bytes::mib(mib), "{text}");

@@ -25,7 +25,9 @@ pub fn check_command(
     };
     match loaded {
         Err(errors) => Ok(Err(errors)),
-        Ok(loaded) if loaded.files.is_empty() => writeln!(out, "ok: no file is there, the defaults hold").map(Ok),
+        Ok(loaded) if loaded.files.is_empty() => {
+            writeln!(out, "ok: no file is there, the defaults hold").map(Ok)
+        }
         Ok(loaded) => {
             let files: Vec<String> = loaded.files.iter().map(|f| f.display().to_string()).collect();
             writeln!(out, "ok: {}", files.join(", ")).map(Ok)

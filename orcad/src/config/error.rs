@@ -60,10 +60,14 @@ impl ConfigError {
         if let Some(key) = &self.key {
             title = format!("{title}: `{key}`");
         }
-        let mut group = Level::ERROR.primary_title(format!("{title}: {}", self.message)).elements(Vec::<annotate_snippets::Element<'_>>::new());
+        let mut group = Level::ERROR
+            .primary_title(format!("{title}: {}", self.message))
+            .elements(Vec::<annotate_snippets::Element<'_>>::new());
         if let Some((text, span)) = &self.excerpt {
             group = group.element(
-                Snippet::source(text.as_ref()).path(self.place.as_str()).annotation(AnnotationKind::Primary.span(span.clone())),
+                Snippet::source(text.as_ref())
+                    .path(self.place.as_str())
+                    .annotation(AnnotationKind::Primary.span(span.clone())),
             );
         }
         if let Some(hint) = &self.hint {

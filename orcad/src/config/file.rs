@@ -163,7 +163,11 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn table(&mut self, prefix: &str, table: &DeTable<'_>) {
         for (key, value) in table {
-            let name = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            let name = if prefix.is_empty() {
+                key.get_ref().to_string()
+            } else {
+                format!("{prefix}.{}", key.get_ref())
+            };
             if let Some(known) = Key::find(&name) {
                 match Value::deserialize(ValueDeserializer::from(value.clone())) {
                     Ok(read) => self.entries.push(Entry {
@@ -191,7 +195,13 @@ impl Walk<'_> {
         }
     }
 
-    fn refuse(&mut self, key: Option<String>, span: Option<Range<usize>>, message: String, hint: Option<String>) {
+    fn refuse(
+        &mut self,
+        key: Option<String>,
+        span: Option<Range<usize>>,
+        message: String,
+        hint: Option<String>,
+    ) {
         self.errors.push(ConfigError {
             place: self.file.path.display().to_string(),
             excerpt: span.map(|span| (Arc::clone(&self.file.text), span)),
@@ -215,7 +225,8 @@ fn hint_for(prefix: &str, word: &str) -> String {
     let last = |key: &Key| key.name.rsplit('.').next().unwrap_or(key.name);
     let mut names: Vec<&str> = KEYS.iter().filter(here).map(last).collect();
     if prefix.is_empty() {
-        let mut tables: Vec<&str> = KEYS.iter().filter_map(|k| k.name.split_once('.').map(|(table, _)| table)).collect();
+        let mut tables: Vec<&str> =
+            KEYS.iter().filter_map(|k| k.name.split_once('.').map(|(table, _)| table)).collect();
         tables.dedup();
         names.extend(tables);
     }

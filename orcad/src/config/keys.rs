@@ -76,12 +76,16 @@ impl Key {
     pub fn set_text(&self, config: &mut Config, text: &str) -> Result<(), String> {
         let value = match self.kind {
             Kind::Text => Value::String(text.to_owned()),
-            Kind::Number => text.trim().parse().map(Value::Integer).map_err(|_| format!("`{text}` is not a number"))?,
+            Kind::Number => {
+                text.trim().parse().map(Value::Integer).map_err(|_| format!("`{text}` is not a number"))?
+            }
             Kind::List => words(text).map(|word| Value::String(word.to_owned())).collect::<Vec<_>>().into(),
             Kind::Table => Value::Table(
                 words(text)
                     .map(|pair| match pair.split_once('=') {
-                        Some((key, value)) => Ok((key.trim().to_owned(), Value::String(value.trim().to_owned()))),
+                        Some((key, value)) => {
+                            Ok((key.trim().to_owned(), Value::String(value.trim().to_owned())))
+                        }
                         None => Err(format!("`{pair}` is not of the form key=value")),
                     })
                     .collect::<Result<_, _>>()?,

@@ -74,7 +74,12 @@ impl Loaded {
             };
             out.push_str(&line);
             if with_origins {
-                out.push_str(&format!("{:width$}# {}", "", self.origin(key), width = 40usize.saturating_sub(line.chars().count()).max(2)));
+                out.push_str(&format!(
+                    "{:width$}# {}",
+                    "",
+                    self.origin(key),
+                    width = 40usize.saturating_sub(line.chars().count()).max(2)
+                ));
             }
             out.push('\n');
         }
@@ -94,7 +99,9 @@ impl Loaded {
             match key.name.split_once('.') {
                 None => drop(tree.insert(key.name.to_owned(), value)),
                 Some((table, name)) => {
-                    let table = tree.entry(table).or_insert_with(|| serde_json::Value::Object(serde_json::Map::new()));
+                    let table = tree
+                        .entry(table)
+                        .or_insert_with(|| serde_json::Value::Object(serde_json::Map::new()));
                     table[name] = value;
                 }
             }
@@ -104,10 +111,17 @@ impl Loaded {
 }
 
 /// Lays files, environment and flags over the defaults.
-pub(super) fn load(files: &Files, args: &Args, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigErrors> {
+pub(super) fn load(
+    files: &Files,
+    args: &Args,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ConfigErrors> {
     let (texts, mut errors) = file::read_all(files);
-    let mut loaded =
-        Loaded { config: Config::default(), files: texts.iter().map(|t| t.path.clone()).collect(), origins: BTreeMap::new() };
+    let mut loaded = Loaded {
+        config: Config::default(),
+        files: texts.iter().map(|t| t.path.clone()).collect(),
+        origins: BTreeMap::new(),
+    };
 
     for text in &texts {
         let (entries, refused) = file::entries(text);
@@ -131,11 +145,19 @@ pub(super) fn load(files: &Files, args: &Args, env: &dyn Fn(&str) -> Option<Stri
         }
     }
 
-    let mut take = |loaded: &mut Loaded, key: &'static Key, origin: Origin, text: &str| match key.set_text(&mut loaded.config, text) {
+    let mut take = |loaded: &mut Loaded, key: &'static Key, origin: Origin, text: &str| match key
+        .set_text(&mut loaded.config, text)
+    {
         Ok(()) => drop(loaded.origins.insert(key.name, origin)),
         Err(message) => {
             let place = origin.to_string();
-            errors.push(ConfigError { place, excerpt: None, key: Some(key.name.to_owned()), message, hint: None });
+            errors.push(ConfigError {
+                place,
+                excerpt: None,
+                key: Some(key.name.to_owned()),
+                message,
+                hint: None,
+            });
         }
     };
     for key in KEYS {

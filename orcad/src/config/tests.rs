@@ -26,7 +26,10 @@ impl Folder {
     }
 
     fn files(&self) -> Files {
-        Files::Standard { file: self.folder.path().join("orcad.toml"), folder: self.folder.path().join("orcad.toml.d") }
+        Files::Standard {
+            file: self.folder.path().join("orcad.toml"),
+            folder: self.folder.path().join("orcad.toml.d"),
+        }
     }
 
     fn load(&self, args: &Args, env: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
@@ -51,13 +54,21 @@ fn nothing_is_needed() {
 #[test]
 fn the_last_layer_wins_and_each_value_knows_its_origin() {
     let folder = Folder::new();
-    let file = folder.write("orcad.toml", "node_name = \"n1\"\nlog_level = \"warn\"\nlabels = { disk = \"hdd\", rack = \"r1\" }\n");
+    let file = folder.write(
+        "orcad.toml",
+        "node_name = \"n1\"\nlog_level = \"warn\"\nlabels = { disk = \"hdd\", rack = \"r1\" }\n",
+    );
     folder.write("orcad.toml.d/20-b.toml", "[docker]\nparallel_pulls = 8\n[labels]\ndisk = \"ssd\"\n");
     folder.write("orcad.toml.d/10-a.toml", "[docker]\nparallel_pulls = 5\npull_stall = 30\n");
     folder.write("orcad.toml.d/ignored.conf", "nonsense");
     folder.write("orcad.toml.d/.hidden.toml", "nonsense");
     let args = Args { log_level: Some("trace".into()), ..Args::default() };
-    let env = [("ORCA_LOG_LEVEL", "debug"), ("ORCA_ROLES", "manager"), ("ORCA_RESERVE_MEMORY", "10%"), ("ORCA_SOCKET", "")];
+    let env = [
+        ("ORCA_LOG_LEVEL", "debug"),
+        ("ORCA_ROLES", "manager"),
+        ("ORCA_RESERVE_MEMORY", "10%"),
+        ("ORCA_SOCKET", ""),
+    ];
     let loaded = folder.load(&args, &env).unwrap();
 
     let config = &loaded.config;
@@ -73,16 +84,25 @@ fn the_last_layer_wins_and_each_value_knows_its_origin() {
     let origin = |name: &str| loaded.origin(Key::find(name).unwrap()).to_string();
     assert_eq!(origin("node_name"), format!("{}:1", file.display()));
     assert!(origin("docker.parallel_pulls").ends_with("20-b.toml:2"));
-    assert_eq!((origin("log_level"), origin("roles"), origin("socket")), ("--log-level".into(), "ORCA_ROLES".into(), "default".into()));
+    assert_eq!(
+        (origin("log_level"), origin("roles"), origin("socket")),
+        ("--log-level".into(), "ORCA_ROLES".into(), "default".into())
+    );
 }
 
 #[test]
 fn every_kind_is_read_from_the_environment() {
-    let env = [("ORCA_LABELS", "disk=ssd, rack=r1"), ("ORCA_DOCKER_PARALLEL_PULLS", "2"), ("ORCA_RESERVE_CPUS", "0.5")];
+    let env = [
+        ("ORCA_LABELS", "disk=ssd, rack=r1"),
+        ("ORCA_DOCKER_PARALLEL_PULLS", "2"),
+        ("ORCA_RESERVE_CPUS", "0.5"),
+    ];
     let config = Folder::new().load(&Args::default(), &env).unwrap().config;
     assert_eq!(config.labels.len(), 2);
     assert_eq!((config.docker.parallel_pulls, config.reserve.cpus), (2, Cpu::from_millis(500)));
-    for (name, value) in [("ORCA_LABELS", "disk"), ("ORCA_DOCKER_PARALLEL_PULLS", "many"), ("ORCA_ROLES", "boss")] {
+    for (name, value) in
+        [("ORCA_LABELS", "disk"), ("ORCA_DOCKER_PARALLEL_PULLS", "many"), ("ORCA_ROLES", "boss")]
+    {
         let errors = Folder::new().load(&Args::default(), &[(name, value)]).unwrap_err();
         assert_eq!(errors.errors[0].place, name);
     }
@@ -91,7 +111,10 @@ fn every_kind_is_read_from_the_environment() {
 #[test]
 fn all_mistakes_of_all_files_are_told_at_once() {
     let folder = Folder::new();
-    folder.write("orcad.toml", "node_nam = \"n1\"\nlog_level = \"loud\"\n\n[docker]\npull_stall = \"1ms\"\nlog_level = \"info\"\n");
+    folder.write(
+        "orcad.toml",
+        "node_nam = \"n1\"\nlog_level = \"loud\"\n\n[docker]\npull_stall = \"1ms\"\nlog_level = \"info\"\n",
+    );
     folder.write("orcad.toml.d/a.toml", "reserve = 3\n[metrics]\nperiod = [1]\n");
     folder.write("orcad.toml.d/b.toml", "= 1\n");
     let args = Args { state_dir: Some("relative".into()), ..Args::default() };
@@ -118,7 +141,15 @@ fn all_mistakes_of_all_files_are_told_at_once() {
 fn a_mistake_shows_its_place_and_the_nearest_name() {
     let mut errors = refused("[docker]\nparalel_pulls = 4\n");
     errors.errors[0].place = "/etc/orcad.toml".to_owned();
-    insta::assert_snapshot!(errors, @r"");
+    insta::assert_snapshot!(errors, @r"
+    error: /etc/orcad.toml: line 2, column 1: `docker.paralel_pulls`: unknown key
+     --> /etc/orcad.toml:2:1
+      |
+    2 | paralel_pulls = 4
+      | ^^^^^^^^^^^^^
+      |
+      = hint: did you mean `parallel_pulls`?
+    ");
     assert!(errors.render(true).contains("\u{1b}["));
 }
 
@@ -192,7 +223,10 @@ fn a_named_file_must_be_there() {
 #[test]
 fn what_is_shown_reads_back_to_the_same() {
     let folder = Folder::new();
-    folder.write("orcad.toml", "node_name = \"n1\"\nlabels = { disk = \"ssd\" }\n[reserve]\nmemory = \"1GiB+2.5%\"\ncpus = 0.25\n");
+    folder.write(
+        "orcad.toml",
+        "node_name = \"n1\"\nlabels = { disk = \"ssd\" }\n[reserve]\nmemory = \"1GiB+2.5%\"\ncpus = 0.25\n",
+    );
     let loaded = folder.load(&Args::default(), &[]).unwrap();
     for origins in [false, true] {
         let again = Folder::new();
@@ -211,9 +245,13 @@ fn the_commands() {
     let good = folder.write("good.toml", "log_level = \"debug\"\n");
     let bad = folder.write("bad.toml", "nope = 1\n");
     let mut out = Vec::new();
-    assert!(check_command(&Args::default(), std::slice::from_ref(&good), |_| None, &mut out).unwrap().is_ok());
+    assert!(
+        check_command(&Args::default(), std::slice::from_ref(&good), |_| None, &mut out).unwrap().is_ok()
+    );
     assert_eq!(String::from_utf8(out).unwrap(), format!("ok: {}\n", good.display()));
-    assert!(check_command(&Args::default(), &[good.clone(), bad], |_| None, &mut Vec::new()).unwrap().is_err());
+    assert!(
+        check_command(&Args::default(), &[good.clone(), bad], |_| None, &mut Vec::new()).unwrap().is_err()
+    );
 
     let (args, mut out) = (Args { config: Some(good), ..Args::default() }, Vec::new());
     assert!(show_command(&args, ShowFormat::Toml, false, |_| None, &mut out).unwrap().is_ok());

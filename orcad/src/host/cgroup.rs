@@ -114,15 +114,16 @@ impl Cgroups {
             }
             self.found.remove(container);
         }
-        let path = self.candidates(container).into_iter().find(|path| base.join(path).is_dir()).or_else(|| {
-            let pause = self.missing.entry(container.to_owned()).or_insert(0);
-            if *pause > 0 {
-                *pause -= 1;
-                return None;
-            }
-            *pause = SEARCH_PAUSE;
-            search(&base, container)
-        })?;
+        let path =
+            self.candidates(container).into_iter().find(|path| base.join(path).is_dir()).or_else(|| {
+                let pause = self.missing.entry(container.to_owned()).or_insert(0);
+                if *pause > 0 {
+                    *pause -= 1;
+                    return None;
+                }
+                *pause = SEARCH_PAUSE;
+                search(&base, container)
+            })?;
         self.missing.remove(container);
         self.found.insert(container.to_owned(), path.clone());
         Some(path)
@@ -159,7 +160,11 @@ impl Cgroups {
         };
         let mut usage = Usage {
             cpu_us: text(folder.join("cpu.stat")).and_then(|stat| keyed(&stat, "usage_usec")),
-            memory: working_set(number(folder.join("memory.current")), text(folder.join("memory.stat")), "inactive_file"),
+            memory: working_set(
+                number(folder.join("memory.current")),
+                text(folder.join("memory.stat")),
+                "inactive_file",
+            ),
             memory_peak: number(folder.join("memory.peak")),
             memory_limit: number(folder.join("memory.max")),
             pids: number(folder.join("pids.current")),
@@ -174,7 +179,10 @@ impl Cgroups {
     fn usage_v1(&self, path: &Path) -> Usage {
         let root = root(&self.roots);
         let folder = |controllers: &[&str]| {
-            controllers.iter().map(|controller| root.join(controller).join(path)).find(|folder| folder.is_dir())
+            controllers
+                .iter()
+                .map(|controller| root.join(controller).join(path))
+                .find(|folder| folder.is_dir())
         };
         let mut usage = Usage::default();
         if let Some(folder) = folder(&["cpuacct", "cpu,cpuacct", "cpuacct,cpu"]) {
@@ -187,7 +195,8 @@ impl Cgroups {
                 "total_inactive_file",
             );
             usage.memory_peak = number(folder.join("memory.max_usage_in_bytes"));
-            usage.memory_limit = number(folder.join("memory.limit_in_bytes")).filter(|limit| *limit < NO_LIMIT_V1);
+            usage.memory_limit =
+                number(folder.join("memory.limit_in_bytes")).filter(|limit| *limit < NO_LIMIT_V1);
         }
         if let Some(folder) = folder(&["pids"]) {
             usage.pids = number(folder.join("pids.current"));
@@ -205,16 +214,18 @@ impl Cgroups {
 
     /// The network of a container is that of any process in it. With the host's network it is not its own, and absent.
     fn add_network(&self, folder: &Path, usage: &mut Usage) {
-        let Some(pid) = text(folder.join("cgroup.procs"))
-            .and_then(|pids| pids.lines().find_map(|line| line.trim().parse::<u32>().ok().filter(|pid| *pid > 0)))
-        else {
+        let Some(pid) = text(folder.join("cgroup.procs")).and_then(|pids| {
+            pids.lines().find_map(|line| line.trim().parse::<u32>().ok().filter(|pid| *pid > 0))
+        }) else {
             return;
         };
         let file = self.roots.proc.join(pid.to_string()).join("net/dev");
         // One inode for each network namespace: comparing the namespaces themselves needs the right to trace.
         let inode = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
         let theirs = inode(&file);
-        if theirs.is_none() || theirs == inode(&self.roots.proc.join("1/net/dev")) || theirs == inode(&self.roots.proc.join("net/dev"))
+        if theirs.is_none()
+            || theirs == inode(&self.roots.proc.join("1/net/dev"))
+            || theirs == inode(&self.roots.proc.join("net/dev"))
         {
             return;
         }

@@ -16,7 +16,9 @@ pub fn facts(config: &Config, data: &Path) -> NodeFacts {
     let roots = Roots { proc: config.metrics.proc_root.clone(), sys: config.metrics.sys_root.clone() };
     let cpu = Cpu::from_millis(machine::cpu_times(&roots).map_or(0, |times| u64::from(times.cpus) * 1000));
     let memory = Bytes::new(machine::memory(&roots).map_or(0, |memory| memory.total));
-    let disk = Bytes::new(data.ancestors().find_map(|folder| machine::disk(&roots, folder)).map_or(0, |disk| disk.total));
+    let disk = Bytes::new(
+        data.ancestors().find_map(|folder| machine::disk(&roots, folder)).map_or(0, |disk| disk.total),
+    );
     NodeFacts {
         name: Some(config.node_name.clone().unwrap_or_else(node_name)),
         cpu,
@@ -28,7 +30,9 @@ pub fn facts(config: &Config, data: &Path) -> NodeFacts {
         os: std::env::consts::OS.to_owned(),
         arch: std::env::consts::ARCH.to_owned(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-        distribution: distribution(&text("/etc/os-release").or_else(|| text("/usr/lib/os-release")).unwrap_or_default()),
+        distribution: distribution(
+            &text("/etc/os-release").or_else(|| text("/usr/lib/os-release")).unwrap_or_default(),
+        ),
         cgroup: Version::detect(&roots).number(),
         orcad: orca_api::VERSION.to_owned(),
         labels: config.labels.clone(),
@@ -55,5 +59,8 @@ fn host_name() -> String {
 /// `PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"`, as os-release(5) says.
 pub(super) fn distribution(os_release: &str) -> String {
     let value = |key: &str| os_release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    value("PRETTY_NAME").or_else(|| value("NAME")).map(|text| text.trim().trim_matches(['"', '\'']).to_owned()).unwrap_or_default()
+    value("PRETTY_NAME")
+        .or_else(|| value("NAME"))
+        .map(|text| text.trim().trim_matches(['"', '\'']).to_owned())
+        .unwrap_or_default()
 }

@@ -112,7 +112,8 @@ pub(super) struct Traffic {
 
 /// The devices of the default routes. Bridges and the containers' ends of their links carry the same bytes again.
 pub(super) fn networks(roots: &Roots) -> Vec<Traffic> {
-    let net = |name: &str| ["net", "1/net"].iter().find_map(|folder| text(roots.proc.join(folder).join(name)));
+    let net =
+        |name: &str| ["net", "1/net"].iter().find_map(|folder| text(roots.proc.join(folder).join(name)));
     let mut devices = BTreeSet::new();
     for line in net("route").iter().flat_map(|table| table.lines().skip(1)) {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -135,7 +136,9 @@ pub(super) fn networks(roots: &Roots) -> Vec<Traffic> {
 
 /// Every device of a `net/dev` file, by name.
 pub(super) fn traffic(table: &str) -> Vec<Traffic> {
-    let Ok(InterfaceDeviceStatus(devices)) = InterfaceDeviceStatus::from_buf_read(BufReader::new(table.as_bytes())) else {
+    let Ok(InterfaceDeviceStatus(devices)) =
+        InterfaceDeviceStatus::from_buf_read(BufReader::new(table.as_bytes()))
+    else {
         return Vec::new();
     };
     let mut all: Vec<Traffic> = devices

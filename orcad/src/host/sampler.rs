@@ -107,7 +107,8 @@ impl Sampler {
     fn read_machine(&mut self, seconds: f64) -> MachineLoad {
         let CpuTimes { cpus, busy, steal } = machine::cpu_times(&self.roots).unwrap_or_default();
         let rates = &mut self.machine;
-        let busy = rates.busy.take(Some(busy), seconds).map(|ticks| (ticks / self.ticks_s).min(f64::from(cpus)));
+        let busy =
+            rates.busy.take(Some(busy), seconds).map(|ticks| (ticks / self.ticks_s).min(f64::from(cpus)));
         let steal = rates.steal.take(Some(steal), seconds).map_or(0.0, |ticks| ticks / self.ticks_s);
         let memory = machine::memory(&self.roots).unwrap_or_default();
         let disks = self

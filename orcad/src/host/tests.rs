@@ -104,7 +104,10 @@ fn the_machine() {
     assert_eq!((machine.swap_total, machine.swap_used), (2_000_000 << 10, 500_000 << 10));
     assert_eq!((machine.oom_kills, machine.uptime_s), (Some(3), 86_400));
     let pressure = machine.pressure.clone().unwrap();
-    near(pressure.cpu_some + pressure.memory_some + pressure.memory_full + pressure.io_some + pressure.io_full, 8.0);
+    near(
+        pressure.cpu_some + pressure.memory_some + pressure.memory_full + pressure.io_some + pressure.io_full,
+        8.0,
+    );
 
     let [net] = machine.networks.as_slice() else { panic!("{:?}", machine.networks) };
     assert_eq!((net.device.as_str(), net.rx_bytes_s, net.tx_bytes_s), ("eth0", 10_000.0, 0.0));
@@ -169,7 +172,11 @@ fn a_container_under_version_1() {
     assert_eq!(Version::detect(&tree.roots()).number(), 1);
     let (mut sampler, tasks) = (tree.sampler(), running(&[ENGINE_S]));
     sampler.sample(later(5), &tasks);
-    tree.edit(&format!("sys/fs/cgroup/cpu,cpuacct/docker/{ENGINE_S}/cpuacct.usage"), "2000000000", "4500000000");
+    tree.edit(
+        &format!("sys/fs/cgroup/cpu,cpuacct/docker/{ENGINE_S}/cpuacct.usage"),
+        "2000000000",
+        "4500000000",
+    );
     tree.edit(
         &format!("sys/fs/cgroup/blkio/docker/{ENGINE_S}/blkio.throttle.io_service_bytes"),
         "Read 1048576",
@@ -221,7 +228,8 @@ fn the_hosts_network_is_not_a_containers_own() {
 
 #[test]
 fn nothing_outside_of_the_tree_is_read() {
-    let load = Tree::recorded("cgroup-v2").sampler().sample(later(5), &running(&["../../../proc", "", "a/b"]));
+    let load =
+        Tree::recorded("cgroup-v2").sampler().sample(later(5), &running(&["../../../proc", "", "a/b"]));
     assert!(load.tasks.is_empty());
 }
 
@@ -251,7 +259,10 @@ fn disks_by_their_number() {
 fn facts() {
     assert_eq!(boot_id(&Tree::recorded("bare").path("proc")), "3d5b2a10-7c1e-4f0a-9a55-0c3f6f2d8e77");
     assert_eq!(boot_id(Path::new("/nowhere")), "");
-    assert_eq!(distribution("NAME=\"x\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"), "Debian GNU/Linux 12 (bookworm)");
+    assert_eq!(
+        distribution("NAME=\"x\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
+        "Debian GNU/Linux 12 (bookworm)"
+    );
     assert_eq!(distribution("NAME='Alpine Linux'\n"), "Alpine Linux");
     assert_eq!(distribution(""), "");
 

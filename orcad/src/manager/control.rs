@@ -5,7 +5,8 @@
 //!                 └── each problem carries the id; mutations are recorded under it, with uid and pid
 //! ```
 //!
-//! Who asks is known from the connection; no header ever says who. Every error is problem+json.
+//! Who asks, and what the socket allows, is known from the connection; no header ever says so. Every error is
+//! problem+json. The view socket reaches the routes that read, and sees no values of environment variables.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +20,7 @@ use orca_api::error::{Code, Problem};
 use orca_api::id::{IdSource, NodeId, RequestId};
 use orca_api::link::LINK_VERSION;
 use orca_api::node::Role;
-use orca_api::route::{self, ROUTES, Route};
+use orca_api::route::{self, Access, ROUTES, Route};
 use orca_api::units::Time;
 use orca_core::manager::{Answer, Asked, Event, Peer, Request as Asking};
 use serde::Serialize;
@@ -77,6 +78,19 @@ pub(super) struct Call {
     pub head: Request<()>,
 }
 
+/// Why a request got no success.
+struct Refused {
+    problem: Problem,
+    /// The methods that its path has, where its own is not among them.
+    allowed: Option<String>,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { problem, allowed: None }
+    }
+}
+
 impl Control {
     /// The API of a manager. `stop` ends streams and parked requests.
     ///
@@ -126,42 +140,38 @@ impl Control {
         }
     }
 
-    /// Finds the route, or says what there is instead.
-    fn route(&self, method: &str, path: &str) -> Result<(Route, String), Response<Body>> {
+    /// Finds the route and the part of its path that varies, or says what there is instead.
+    fn route(&self, method: &str, path: &str) -> Result<(Route, String), Refused> {
         let Ok(found) = self.router.at(path) else {
             let shown: String = path.chars().take(100).collect();
-            let problem = Problem::new(Code::NoSuchRoute, format!("there is no path {shown}")).hint("GET /v1/openapi.json lists them");
-            return Err(http::problem(&problem));
+            let problem = Problem::new(Code::NoSuchRoute, format!("there is no path {shown}"));
+            return Err(problem.hint("GET /v1/openapi.json lists them").into());
         };
         let methods = self.paths.get(*found.value).map(Vec::as_slice).unwrap_or_default();
         let Some((_, route)) = methods.iter().find(|(m, _)| *m == method) else {
             let allowed = methods.iter().map(|(m, _)| *m).collect::<Vec<_>>().join(", ");
             let shown: String = method.chars().take(20).collect();
             let problem = Problem::new(Code::BadMethod, format!("{shown} is not for this path, but {allowed}"));
-            let mut response = http::problem(&problem);
-            http::set_header(&mut response, header::ALLOW, &allowed);
-            return Err(response);
+            return Err(Refused { problem, allowed: Some(allowed) });
         };
         let part = found.params.iter().next().map_or("", |(_, value)| value);
-        match route::decode(part) {
-            Some(part) => Ok((*route, part)),
-            None => Err(http::problem(&Problem::new(Code::BadRequest, "the path is not percent-encoded UTF-8"))),
-        }
+        let part = route::decode(part).ok_or_else(|| Problem::new(Code::BadRequest, "the path is not percent-encoded UTF-8"))?;
+        Ok((*route, part))
     }
 
-    async fn call(&self, connection: Connection, id: &str, request: Request<Incoming>) -> Result<Response<Body>, Response<Body>> {
-        let refuse = |problem: Problem| http::problem(&Problem { request_id: Some(id.to_owned()), ..problem });
+    async fn call(&self, connection: Connection, id: &str, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
         if request.uri().path_and_query().map_or(0, |target| target.as_str().len()) > TARGET_BYTES_MAX {
-            return Err(refuse(Problem::new(Code::TooLarge, format!("path and query are longer than {TARGET_BYTES_MAX} bytes"))));
+            return Err(Problem::new(Code::TooLarge, format!("path and query are longer than {TARGET_BYTES_MAX} bytes")).into());
         }
         let (route, part) = self.route(request.method().as_str(), request.uri().path())?;
-        let query = Query::read(request.uri().query(), route.entry().query).map_err(refuse)?;
+        check_access(connection.access, route)?;
+        let query = Query::read(request.uri().query(), route.entry().query)?;
         let (head, body) = request.into_parts();
         let call = Call { connection, id: id.to_owned(), part, query, head: Request::from_parts(head, ()) };
-        let answer = self.dispatch(route, call, body).await.map_err(refuse);
-        let (Ok(response) | Err(response)) = &answer;
-        self.metrics.answered(&format!("{route:?}"), response.status().as_u16());
-        answer
+        let answer = self.dispatch(route, call, body).await;
+        let status = answer.as_ref().map_or_else(|problem| problem.status, |answer| answer.status().as_u16());
+        self.metrics.answered(&format!("{route:?}"), status);
+        Ok(answer?)
     }
 
     async fn dispatch(&self, route: Route, call: Call, body: Incoming) -> Result<Response<Body>, Problem> {
@@ -249,12 +259,25 @@ impl Control {
 impl Service for Control {
     async fn answer(self: Arc<Self>, connection: Connection, request: Request<Incoming>) -> Response<Body> {
         let id = self.request_id(request.headers());
-        let mut response = match self.call(connection, &id, request).await {
-            Ok(response) | Err(response) => response,
-        };
+        let mut response = self.call(connection, &id, request).await.unwrap_or_else(|Refused { problem, allowed }| {
+            let mut response = http::problem(&Problem { request_id: Some(id.clone()), ..problem });
+            if let Some(allowed) = allowed {
+                http::set_header(&mut response, header::ALLOW, &allowed);
+            }
+            response
+        });
         http::set_header(&mut response, REQUEST_ID, &id);
         response
     }
+}
+
+/// Refuses on the view socket what more than reads.
+fn check_access(access: Access, route: Route) -> Result<(), Problem> {
+    if access == Access::View && route.entry().access == Access::Admin {
+        return Err(Problem::new(Code::NotAllowed, "this socket answers reads only, without logs and exec")
+            .hint("ask on the control socket: with sudo, or as a member of the group orca"));
+    }
+    Ok(())
 }
 
 /// `200 OK` with an object.
@@ -338,7 +361,7 @@ mod tests {
     }
 
     fn connection(uid: u32) -> Connection {
-        Connection { peer: Peer::Unix { uid, pid: None }, writes: crate::net::timed::Lift::default() }
+        Connection { peer: Peer::Unix { uid, pid: None }, access: Access::Admin, writes: crate::net::timed::Lift::default() }
     }
 
     #[test]

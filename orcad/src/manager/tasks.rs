@@ -2,9 +2,10 @@
 
 use hyper::body::Incoming;
 use hyper::{Response, StatusCode};
-use orca_api::control::{ExplainSpec, LIST_MAX, RestartTask, StartTask, StopTask, TaskView, WAIT_MAX};
+use orca_api::control::{ExplainSpec, LIST_MAX, RestartTask, StartTask, StopTask, TaskDetail, TaskView, WAIT_MAX};
 use orca_api::error::Problem;
 use orca_api::name::Name;
+use orca_api::route::Access;
 use orca_api::task::Phase;
 use orca_api::units::Span;
 use orca_core::manager::Request as Asking;
@@ -28,6 +29,9 @@ pub(super) async fn list(control: &Control, call: &Call) -> Result<Response<Body
     let next = if more { tasks.last().map(|t| t.name.to_string()) } else { None };
     Ok(list_answer(tasks, revision, next))
 }
+
+/// What stands on the view socket for what it does not show.
+const VEIL: &str = "…";
 
 /// Which tasks are wanted: those that fit everything.
 #[derive(Debug, Default, PartialEq)]
@@ -109,6 +113,7 @@ pub(super) async fn inspect(control: &Control, call: &Call) -> Result<Response<B
             })
             .await??;
         let Some(parked) = parked else {
+            let detail = if call.connection.access == Access::View { veiled(detail) } else { detail };
             return Ok(tagged(StatusCode::OK, detail.task.revision, &detail));
         };
         tokio::select! {
@@ -118,6 +123,16 @@ pub(super) async fn inspect(control: &Control, call: &Call) -> Result<Response<B
         // Whatever woke it (progress has no revision of its own) is worth an answer.
         since = None;
     }
+}
+
+/// A task as the view socket shows it: without the values that may be secret, and without the digest, by which a short
+/// one could be guessed.
+fn veiled(mut detail: TaskDetail) -> TaskDetail {
+    for value in detail.spec.env.values_mut().chain(detail.spec.log_opt.values_mut()) {
+        VEIL.clone_into(value);
+    }
+    VEIL.clone_into(&mut detail.spec_digest);
+    detail
 }
 
 pub(super) async fn explain(control: &Control, call: &Call) -> Result<Response<Body>, Problem> {

@@ -1,4 +1,5 @@
-//! The control socket: who connects, whether there is room, and HTTP/1.1 on each connection until it ends.
+//! The control socket and the view socket: who connects, whether there is room, and HTTP/1.1 on each connection until
+//! it ends. What a connection may do is the socket's word alone: its file's mode says who may open it.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -11,6 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use orca_api::error::{Code, Problem};
+use orca_api::route::Access;
 use orca_core::manager::Peer;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
@@ -31,6 +33,8 @@ const SHED_TIME: Duration = Duration::from_secs(1);
 pub struct Connection {
     /// Who is at its other end.
     pub peer: Peer,
+    /// What it may do.
+    pub access: Access,
     /// Lifts the deadline of its writes, after an upgrade.
     pub writes: Lift,
 }
@@ -80,7 +84,7 @@ impl Drop for Place {
 }
 
 /// Accepts and serves until `stop`, then lets the connections come to their end for [`DRAIN_TIME`] at most.
-pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve<S: Service>(listener: UnixListener, access: Access, service: Arc<S>, stop: CancellationToken) -> io::Result<()> {
     let connections = TaskTracker::new();
     let room = Arc::new(Room::default());
     loop {
@@ -108,7 +112,7 @@ pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>, stop: Ca
             Some(place) => {
                 let (service, stop) = (Arc::clone(&service), stop.clone());
                 connections.spawn(async move {
-                    connection(stream, peer, service, stop).await;
+                    connection(stream, peer, access, service, stop).await;
                     drop(place);
                 });
             }
@@ -126,9 +130,9 @@ pub async fn serve<S: Service>(listener: UnixListener, service: Arc<S>, stop: Ca
     Ok(())
 }
 
-async fn connection<S: Service>(stream: UnixStream, peer: Peer, service: Arc<S>, stop: CancellationToken) {
+async fn connection<S: Service>(stream: UnixStream, peer: Peer, access: Access, service: Arc<S>, stop: CancellationToken) {
     let io = WriteDeadline::new(stream, WRITE_TIME);
-    let about = Connection { peer, writes: io.lift() };
+    let about = Connection { peer, access, writes: io.lift() };
     let answer = service_fn(move |request| {
         let answer = Arc::clone(&service).answer(about.clone(), request);
         async move { Ok::<_, Infallible>(answer.await) }

@@ -110,7 +110,7 @@ impl StoreError {
                 "install the orcad that wrote it, or a newer one; the file was not touched"
             }
             Self::Damaged { .. } | Self::BadRow { .. } => {
-                "keep a copy of the file with its -wal, put a backup in their place, and check the disk (dmesg)"
+                "check the disk (dmesg), then: orcad backup restore FILE; the damaged store is kept beside it"
             }
             Self::WriterGone => "systemctl restart orcad",
         }

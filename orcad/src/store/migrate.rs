@@ -36,9 +36,16 @@ pub(super) fn run(
     if from > 0 {
         back_up(connection, path, from)?;
     }
+    steps(connection, migrations).map_err(StoreError::sqlite("migrate", path))?;
+    tracing::info!(store = %path.display(), from, to = newest(migrations), "schema migrated");
+    Ok(())
+}
+
+/// Every step that a database lacks. The caller has seen that its schema is a known one.
+pub(super) fn steps(connection: &mut Connection, migrations: Migrations) -> rusqlite::Result<()> {
+    let from = version(connection)?;
     for (at, sql) in migrations.iter().enumerate().skip(from as usize) {
-        step(connection, sql, at as u32 + 1).map_err(StoreError::sqlite("migrate", path))?;
-        tracing::info!(store = %path.display(), schema = at + 1, "schema migrated");
+        step(connection, sql, at as u32 + 1)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //!                                                   (the one connection that writes)
 //!   driver ── load() ───────────► reading connection: live rows, as the changes that make them
 //!   API ───── events(), audit() ► reading connection: history
+//!   orcad backup ─────────────────► copy.rs: copies, made beside the daemon and put in its place without it
 //! ```
 //!
 //! | file | holds | `synchronous` | when it cannot be read |
@@ -19,6 +20,7 @@
 //! It knows the cores' changes and records, and nothing of how they come about: no rule is decided here. The drivers
 //! call it.
 
+mod copy;
 mod error;
 mod history;
 mod lock;
@@ -31,6 +33,8 @@ mod worker;
 mod worker_rows;
 mod writer;
 
+pub(crate) use copy::own;
+pub use copy::{Backup, Replacement, Restored, Summary, copy_to};
 pub use error::{CommitError, StoreError};
 pub use history::{EventFilter, EventPlace};
 pub use manager::ManagerStore;

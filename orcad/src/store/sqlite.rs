@@ -94,14 +94,17 @@ pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
+/// What stands at a path that is no reason to refuse.
 #[derive(PartialEq, Eq)]
-enum Seen {
+pub(super) enum Seen {
+    /// Nothing, and no log either.
     Nothing,
+    /// A store of that kind.
     Store,
 }
 
 /// Looks at a file from outside: its header says what it is.
-fn look(path: &Path, kind: &Kind) -> Result<Seen, StoreError> {
+pub(super) fn look(path: &Path, kind: &Kind) -> Result<Seen, StoreError> {
     let damaged = |detail: &str| StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
     let foreign = |found: String| StoreError::Foreign { path: path.to_owned(), wanted: kind.name, found };
     let mut file = match File::open(path) {
@@ -152,11 +155,7 @@ fn look(path: &Path, kind: &Kind) -> Result<Seen, StoreError> {
 fn create(path: &Path, kind: &Kind) -> Result<(), StoreError> {
     let new = beside(path, ".new");
     for left in [new.clone(), beside(&new, "-journal"), beside(path, "-wal"), beside(path, "-shm")] {
-        match std::fs::remove_file(&left) {
-            Ok(()) => {}
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(StoreError::io("replace", &left)(e)),
-        }
+        remove(&left)?;
     }
     // SQLite gives the log the rights of the file.
     let file = File::options().write(true).create_new(true).mode(0o600).open(&new);
@@ -174,12 +173,22 @@ fn create(path: &Path, kind: &Kind) -> Result<(), StoreError> {
     sync_folder(path)
 }
 
-fn sync_folder(path: &Path) -> Result<(), StoreError> {
+/// Makes names in the folder of a path last.
+pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|f| f.sync_all()).map_err(StoreError::io("write", folder))
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(StoreError::io("replace", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// A connection as every other one is made: it writes, and waits for locks.
+pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
@@ -212,7 +221,12 @@ fn configure(connection: &Connection, path: &Path, kind: &Kind) -> Result<(), St
     set().map_err(err())
 }
 
-fn set_checkpoint_on_close(connection: &Connection, path: &Path, on: bool) -> Result<(), StoreError> {
+/// Whether the last connection writes the log back when it closes.
+pub(super) fn set_checkpoint_on_close(
+    connection: &Connection,
+    path: &Path,
+    on: bool,
+) -> Result<(), StoreError> {
     let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !on);
     set.map(|_| ()).map_err(StoreError::sqlite("open", path))
 }

@@ -94,7 +94,10 @@ fn choose(mut handed: ListenFd, names: Option<&str>) -> Result<Option<StdListene
 ///
 /// # Errors
 /// [`SocketError`]
-pub fn control_socket(handed: Option<StdListener>, path: &Path) -> Result<(UnixListener, Option<Bound>), SocketError> {
+pub fn control_socket(
+    handed: Option<StdListener>,
+    path: &Path,
+) -> Result<(UnixListener, Option<Bound>), SocketError> {
     if let Some(listener) = handed {
         // Without this, accepting would block a thread of the runtime.
         let listener = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener));
@@ -147,7 +150,9 @@ fn clear(path: &Path) -> Result<(), SocketError> {
 
 /// Gives the socket to the group, where there is one. Without it, the socket is its owner's alone.
 fn give_to_group(path: &Path) {
-    let Some(id) = fs::read_to_string("/etc/group").ok().and_then(|groups| group_id(&groups, GROUP)) else { return };
+    let Some(id) = fs::read_to_string("/etc/group").ok().and_then(|groups| group_id(&groups, GROUP)) else {
+        return;
+    };
     if let Err(error) = std::os::unix::fs::chown(path, None, Some(id)) {
         tracing::warn!(%error, group = GROUP, "the control socket cannot be given to its group");
     }

@@ -4,6 +4,9 @@
 //! the fraction d costs the difference, Σ 2^(6 u) × (2^(6 d) − 1): *price* × *growth*. Prices stand in the
 //! rows; growths are computed once per request and shape, so the inner loop is three multiplications.
 //!
+//! A machine counts by its size: the cost of a resource is weighted with its amount over the mean of all
+//! nodes, so that a machine twice the size costs what two would.
+//!
 //! Source: Y. Amir, B. Awerbuch, A. Barak, R. S. Borgstrom, A. Keren, *An Opportunity Cost Approach for Job
 //! Assignment in a Scalable Computing Cluster*, IEEE TPDS 11(7), 2000. What differs here: `README.md`.
 
@@ -32,7 +35,7 @@ impl Score for Epvm {
         let part = |r: usize, name: &'static str| {
             let rise = u64::from(growth[r]) * u64::from(row.price[r]);
             let price = f64::from(row.price[r]) / f64::from(1 << 20);
-            let text = format!("price {price:.2} (1 empty, 64 full) × {:.6}", f64::from(growth[r]) / f64::from(1 << 20));
+            let text = format!("price {price:.2} (1 empty, 64 full) × growth {:.6}", f64::from(growth[r]) / f64::from(1 << 20));
             Part { name: name.into(), value: millionths(rise >> 8), text }
         };
         vec![part(0, "cpu"), part(1, "memory"), part(2, "disk")]

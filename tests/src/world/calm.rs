@@ -20,7 +20,10 @@ impl World {
         self.run_for(CALM);
         for task in self.tasks() {
             if let Err(why) = self.is_settled(&task) {
-                self.checker.find(format!("not converged: {} (wanted {:?}): {why}: {task:?}", task.name, task.wanted));
+                self.checker.find(format!(
+                    "not converged: {} (wanted {:?}): {why}: {task:?}",
+                    task.name, task.wanted
+                ));
             }
         }
         self.look_for_leftovers();
@@ -41,7 +44,8 @@ impl World {
         self.run_for(Span::from_secs(60));
         let after: Vec<u64> = self.workers.iter().map(|w| w.engine.calls).collect();
         if before != after {
-            self.checker.find(format!("restarts of orca made the engines do something: {before:?}, {after:?} calls"));
+            self.checker
+                .find(format!("restarts of orca made the engines do something: {before:?}, {after:?} calls"));
         }
     }
 
@@ -71,15 +75,20 @@ impl World {
     }
 
     fn is_settled(&self, task: &TaskView) -> Result<(), &'static str> {
-        let running = self.workers.iter().flat_map(|w| w.engine.running()).filter(|l| l.task == task.id).count();
+        let running =
+            self.workers.iter().flat_map(|w| w.engine.running()).filter(|l| l.task == task.id).count();
         if task.stale_since.is_some() {
             return Err("its node is not heard");
         }
         match (task.wanted, task.phase) {
             (_, Phase::Running) if running != 1 => Err("it is said to run, and does not"),
-            (_, Phase::Pending | Phase::Completed | Phase::Failed) if running > 0 => Err("it runs, and is said not to"),
+            (_, Phase::Pending | Phase::Completed | Phase::Failed) if running > 0 => {
+                Err("it runs, and is said not to")
+            }
             (Wanted::Running, Phase::Running) => Ok(()),
-            (Wanted::Running, Phase::Pending) if task.reason == Some(Reason::NoFit) => self.fits_nowhere(task),
+            (Wanted::Running, Phase::Pending) if task.reason == Some(Reason::NoFit) => {
+                self.fits_nowhere(task)
+            }
             (Wanted::Running, Phase::Completed | Phase::Failed) if task.next_attempt_at.is_none() => Ok(()),
             (Wanted::Stopped, Phase::Completed | Phase::Failed) => Ok(()),
             _ => Err("it is neither where it is wanted nor on its way"),
@@ -105,7 +114,11 @@ impl World {
             for made in w.engine.containers.values() {
                 let Some(labels) = &made.seen.labels else { continue };
                 if !assigned.placements.contains_key(&labels.placement) {
-                    self.checker.found.push(format!("n{}: {} belongs to no placement", n + 1, made.seen.name));
+                    self.checker.found.push(format!(
+                        "n{}: {} belongs to no placement",
+                        n + 1,
+                        made.seen.name
+                    ));
                 }
             }
             if w.core.as_ref().is_none_or(|c| c.generation() != assigned.generation) {

@@ -99,7 +99,11 @@ impl Checker {
 
     pub(crate) fn manager_loaded(&mut self, core: &Manager) {
         if core.revision() < self.revision {
-            self.find(format!("revision {} was loaded after {} was committed", core.revision(), self.revision));
+            self.find(format!(
+                "revision {} was loaded after {} was committed",
+                core.revision(),
+                self.revision
+            ));
         }
         let there: BTreeSet<TaskId> = tasks(core).collect();
         let lost: Vec<TaskId> = self.acknowledged.keys().filter(|id| !there.contains(id)).copied().collect();
@@ -125,10 +129,14 @@ impl Checker {
             }
             for attempt in &p.status.attempts {
                 let before = self.states.insert((p.id, attempt.number), attempt.state);
-                let sound = before.is_none_or(|b| b == attempt.state || (b < attempt.state && !b.is_terminal()));
+                let sound =
+                    before.is_none_or(|b| b == attempt.state || (b < attempt.state && !b.is_terminal()));
                 if !sound {
                     let before = before.map_or("", State::as_str);
-                    self.find(format!("{} attempt {}: {before} became {}", p.name, attempt.number, attempt.state));
+                    self.find(format!(
+                        "{} attempt {}: {before} became {}",
+                        p.name, attempt.number, attempt.state
+                    ));
                 }
             }
         }

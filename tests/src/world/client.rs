@@ -122,11 +122,19 @@ impl World {
         let pending = self.client.pending.remove(&number);
         match answer {
             Ok(Answer::Created(a)) | Ok(Answer::Task(a)) => {
-                self.note(format!("  ok: {} is {}{}", a.task.name, a.task.phase, if a.changed { "" } else { ", unchanged" }));
+                self.note(format!(
+                    "  ok: {} is {}{}",
+                    a.task.name,
+                    a.task.phase,
+                    if a.changed { "" } else { ", unchanged" }
+                ));
                 if let Some(before) = self.client.made.insert(number, a.task.id)
                     && before != a.task.id
                 {
-                    self.checker.find(format!("request {number} was answered with two tasks: {before} and {}", a.task.id));
+                    self.checker.find(format!(
+                        "request {number} was answered with two tasks: {before} and {}",
+                        a.task.id
+                    ));
                 }
                 let asked = pending.map(|p| p.request);
                 if matches!(asked, Some(Request::Remove { .. })) {
@@ -134,7 +142,8 @@ impl World {
                 }
                 let started = matches!(asked, Some(Request::Start(_)));
                 let name = a.task.name.as_str();
-                let removal = |p: &Pending| matches!(&p.request, Request::Remove { task, .. } if task == name);
+                let removal =
+                    |p: &Pending| matches!(&p.request, Request::Remove { task, .. } if task == name);
                 if started && !self.client.pending.values().any(removal) {
                     self.checker.acknowledged(a.task.id, name, a.task.revision);
                 }
@@ -161,9 +170,7 @@ impl World {
                 let replace = self.rng.chance(500);
                 Request::Start(Box::new(StartTask { name: name.parse().ok(), spec, replace }))
             }
-            45..60 => {
-                Request::Stop { task: name, how: StopTask::default() }
-            }
+            45..60 => Request::Stop { task: name, how: StopTask::default() },
             60..75 => Request::Restart { task: name },
             75..95 => {
                 let force = self.rng.chance(700);
@@ -171,7 +178,8 @@ impl World {
             }
             _ => {
                 let node = format!("n{}", self.rng.between(1, self.workers.len() as u64));
-                let availability = if self.rng.chance(300) { Availability::Paused } else { Availability::Active };
+                let availability =
+                    if self.rng.chance(300) { Availability::Paused } else { Availability::Active };
                 Request::SetAvailability { node, set: SetAvailability { availability } }
             }
         }
@@ -197,7 +205,8 @@ fn described(request: &Request) -> String {
     match request {
         Request::Start(s) => {
             let name = s.name.as_ref().map_or("-", |n| n.as_str());
-            let mut words = vec![format!("start {name} {}", s.spec.image), format!("--restart {}", s.spec.restart)];
+            let mut words =
+                vec![format!("start {name} {}", s.spec.image), format!("--restart {}", s.spec.restart)];
             words.extend(s.spec.memory.map(|m| format!("--memory {m}")));
             words.extend(s.spec.ports.iter().map(|p| format!("-p {p}")));
             if s.replace {

@@ -19,8 +19,8 @@ use orca_api::link::PublishedPort;
 use orca_api::spec::Port;
 use orca_api::task::Reason;
 use orca_api::units::Time;
-use orca_core::worker::io::{Container, ContainerStatus, Done, Effect, Event, Failure, FailureKind, Labels};
 use orca_core::worker::OpId;
+use orca_core::worker::io::{Container, ContainerStatus, Done, Effect, Event, Failure, FailureKind, Labels};
 
 use super::{Happening, World};
 
@@ -91,7 +91,8 @@ struct Behaviour {
 }
 
 fn behaviour(image: &str, repaired: bool) -> Behaviour {
-    let mut b = Behaviour { ends: None, stubborn: image.starts_with("stubborn"), missing: false, unstartable: false };
+    let mut b =
+        Behaviour { ends: None, stubborn: image.starts_with("stubborn"), missing: false, unstartable: false };
     if !repaired {
         b.missing = image.starts_with("missing");
         b.unstartable = image.starts_with("unstartable");
@@ -171,7 +172,8 @@ impl World {
 
     fn engine_hears(&mut self, n: usize, life: LifeId, effect: Effect) {
         // A process that is gone may have asked just before; whether that was heard is a matter of luck.
-        let heard = self.engine(n).power == Power::Up && (self.workers[n].life == life || self.rng.chance(500));
+        let heard =
+            self.engine(n).power == Power::Up && (self.workers[n].life == life || self.rng.chance(500));
         let op = match &effect {
             Effect::Pull { op, .. }
             | Effect::Create { op, .. }
@@ -248,7 +250,14 @@ impl World {
         self.tell(n, life, op, Ok(Done::Pulled { image_id: format!("sha256:{image}") }), ms);
     }
 
-    fn create(&mut self, n: usize, name: String, labels: Labels, image: String, ports: Vec<Port>) -> Result<Done, Failure> {
+    fn create(
+        &mut self,
+        n: usize,
+        name: String,
+        labels: Labels,
+        image: String,
+        ports: Vec<Port>,
+    ) -> Result<Done, Failure> {
         let now = self.clock_of(n).wall;
         let engine = self.engine(n);
         if let Some(same) = engine.containers.values().find(|c| c.seen.name == name) {
@@ -291,14 +300,16 @@ impl World {
         let now = self.clock_of(n).wall;
         let engine = self.engine(n);
         let Some(made) = engine.containers.get(id) else { return gone() };
-        if alive(&made.seen) {
+        if made.seen.status != ContainerStatus::Created {
             return Ok(Done::Started { seen: Box::new(made.seen.clone()) });
         }
         let b = behaviour(&made.image, repaired);
         if b.unstartable {
             return failed(FailureKind::Rejected(Reason::StartError), "exec: no such file");
         }
-        let holds = |c: &Made| alive(&c.seen) && c.publishes.iter().any(|p| made.publishes.iter().any(|q| p.clashes(q)));
+        let holds = |c: &Made| {
+            alive(&c.seen) && c.publishes.iter().any(|p| made.publishes.iter().any(|q| p.clashes(q)))
+        };
         if let Some(holder) = engine.containers.values().find(|c| holds(c)) {
             let words = format!("port is already allocated by {}", shown(&holder.seen));
             return failed(FailureKind::Rejected(Reason::PortTaken), &words);
@@ -321,6 +332,16 @@ impl World {
         }
         self.hint(n, id);
         Ok(Done::Started { seen: Box::new(seen) })
+    }
+
+    /// A process ends by itself.
+    pub fn end_process(&mut self, n: usize, id: &str, code: i32) {
+        self.ends(n, id, code);
+    }
+
+    /// Whether containers live on while the engine of a node is away.
+    pub fn set_live_restore(&mut self, n: usize, on: bool) {
+        self.engine(n).live_restore = on;
     }
 
     /// A process ends.
@@ -422,7 +443,10 @@ impl World {
             pid: 1,
         };
         let publishes = port.and_then(|p| p.parse().ok()).into_iter().collect();
-        engine.containers.insert(seen.id.clone(), Made { seen, image: "forever".to_owned(), publishes, starts: 1, run: 1 });
+        engine.containers.insert(
+            seen.id.clone(),
+            Made { seen, image: "forever".to_owned(), publishes, starts: 1, run: 1 },
+        );
     }
 
     /// The engine goes; without live-restore its containers end with it, whatever their exit code.

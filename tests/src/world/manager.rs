@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use orca_api::error::Problem;
 use orca_api::id::{LifeId, NodeId, SeededIds};
 use orca_api::link::Generation;
 use orca_core::manager::check::check_manager;
 use orca_core::manager::{Answer, Asked, Change, Effect, Event, HEARTBEAT, Manager, Token};
-use orca_api::error::Problem;
 
 use super::disk::Disk;
 use super::network::{Down, Message, Up};
@@ -112,7 +112,8 @@ impl World {
             loaded.apply(change);
         }
         if !loaded.same_durable(&core) {
-            self.checker.find("manager: what is in memory is not what a load and the last batch make".to_owned());
+            self.checker
+                .find("manager: what is in memory is not what a load and the last batch make".to_owned());
         }
         self.manager.life += 1;
         self.manager.inbox.clear();

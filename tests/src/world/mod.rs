@@ -145,7 +145,8 @@ impl World {
             orcad: "test".to_owned(),
             ..NodeFacts::default()
         };
-        let workers = nodes.iter().enumerate().map(|(n, id)| WorkerBox::new(n, *id, facts(n), &mut rng)).collect();
+        let workers =
+            nodes.iter().enumerate().map(|(n, id)| WorkerBox::new(n, *id, facts(n), &mut rng)).collect();
         let mut world = Self {
             now: 0,
             manager: ManagerBox::new(rows),

@@ -32,8 +32,12 @@ pub(crate) enum Up {
 #[derive(Clone, Debug)]
 pub(crate) enum Down {
     Welcome(Welcome),
-    Poll { assignment: Option<(Assignment, BTreeMap<String, Arc<TaskSpec>>)> },
-    Report { unknown: Vec<PlacementId> },
+    Poll {
+        assignment: Option<(Assignment, BTreeMap<String, Arc<TaskSpec>>)>,
+    },
+    Report {
+        unknown: Vec<PlacementId>,
+    },
     /// Say hello again.
     Refused,
 }

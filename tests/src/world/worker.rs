@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use orca_api::id::{LifeId, NodeId, PlacementId, SeededIds};
 use orca_api::link::{Hello, LINK_VERSION, NodeFacts};
 use orca_core::invariant::check_worker;
-use orca_core::worker::io::{Change, Effect, EngineState, Event};
 use orca_core::worker::Worker;
+use orca_core::worker::io::{Change, Effect, EngineState, Event};
 
 use super::disk::Disk;
 use super::engine::{Engine, Power};
@@ -30,6 +30,8 @@ pub(crate) enum Do {
     Tick,
     /// Something came in.
     Event(Box<Event>),
+    /// See whether the engine answers.
+    LookAtEngine,
     /// Introduce itself.
     Hello,
     /// Ask for the set.
@@ -136,7 +138,8 @@ impl World {
             loaded.apply(change);
         }
         if !loaded.same_durable(&core) {
-            self.checker.find(format!("{}: what is in memory is not what a load and the last batch make", w.name));
+            self.checker
+                .find(format!("{}: what is in memory is not what a load and the last batch make", w.name));
         }
         w.life = LifeId::fresh(self.rng.ids());
         w.inbox.clear();
@@ -151,12 +154,13 @@ impl World {
 
     /// The power fails: every process is gone, and the last commits of the worker's store may be, too.
     pub fn reboot(&mut self, n: usize) {
+        let held = self.workers[n].core.as_ref().map_or_else(Vec::new, Worker::inventory);
+        self.checker.commits_lost(held.iter().map(|p| p.placement));
         self.end_worker(n);
         let lost = self.rng.below(3) as usize;
         self.engine_loses_power(n);
         let back = self.faults.restart_ms(&mut self.rng) + 1_000;
         let (now, w) = (self.now, &mut self.workers[n]);
-        self.checker.commits_lost(w.engine.containers.values().filter_map(|c| Some(c.seen.labels.as_ref()?.placement)));
         w.disk.lose(if self.faults.is_none() { 0 } else { lost });
         w.boots += 1;
         w.booted_at = now;
@@ -185,15 +189,22 @@ impl World {
         self.schedule(ms, Happening::Worker(n, life, Do::Event(Box::new(event))));
     }
 
-    /// What the shell sees of the engine.
+    /// The shell looks at the engine a little later, and tells the core.
     pub(crate) fn tell_engine_state(&mut self, n: usize, ms: u64) {
-        let (life, engine) = (self.workers[n].life, &self.workers[n].engine);
+        let life = self.workers[n].life;
+        self.schedule(ms, Happening::Worker(n, life, Do::LookAtEngine));
+    }
+
+    fn look_at_engine(&mut self, n: usize) {
+        let engine = &self.workers[n].engine;
         let state = match engine.power {
-            Power::Up => EngineState::Up { life: format!("e{}", engine.life), live_restore: engine.live_restore },
+            Power::Up => {
+                EngineState::Up { life: format!("e{}", engine.life), live_restore: engine.live_restore }
+            }
             Power::Hung => EngineState::Unresponsive,
             Power::Down => EngineState::Away,
         };
-        self.worker_event_in(n, life, ms, Event::Engine(state));
+        self.worker_event(n, Event::Engine(state));
     }
 
     fn plan_worker_turn(&mut self, n: usize) {
@@ -217,6 +228,7 @@ impl World {
                 }
             }
             Do::Event(event) => self.worker_event(n, *event),
+            Do::LookAtEngine => self.look_at_engine(n),
             Do::Hello => self.say_hello(n),
             Do::Poll => self.poll(n),
             Do::NoAnswer(number) => {
@@ -354,7 +366,8 @@ impl World {
                 if waited_for {
                     self.workers[n].welcomed = true;
                 }
-                let event = Event::Welcomed { cluster: welcome.cluster, node: welcome.node, name: welcome.name };
+                let event =
+                    Event::Welcomed { cluster: welcome.cluster, node: welcome.node, name: welcome.name };
                 self.worker_event(n, event);
             }
             Down::Poll { assignment } => {

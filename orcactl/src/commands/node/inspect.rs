@@ -1,6 +1,6 @@
 //! `orcactl node inspect`.
 
-use orca_api::control::{NodeDetail, TaskView};
+use orca_api::control::{NodeDetail, Status, TaskView};
 use orca_api::load::NodeLoad;
 use orca_api::route::Route;
 use orca_api::units::Time;
@@ -14,8 +14,13 @@ use crate::output::printer::{BOLD, Printer};
 use crate::output::table::{Cell, Table};
 use crate::output::words;
 
-/// Prints everything about nodes.
+/// Prints everything about nodes; about this one where none is named.
 pub async fn run(client: &Client, printer: Printer, names: &[String]) -> Outcome {
+    let here = match names {
+        [] => vec![client.call(Route::Status).answer::<Status>().await?.body.node_name.to_string()],
+        _ => Vec::new(),
+    };
+    let names = if names.is_empty() { &here } else { names };
     let mut each = Each::default();
     let mut now = Time::default();
     for name in names {

@@ -51,7 +51,7 @@ impl Manager {
     fn shown(&self, task: &TaskRecord) -> Shown {
         let placement = task.placement.and_then(|p| self.durable.placements.get(&p));
         if let Some(waiting) = &task.waiting
-            && placement.is_none_or(|p| p.is_ended())
+            && placement.is_none_or(|p| p.is_ended() || p.state().is_terminal())
         {
             return Shown {
                 state: State::Waiting,

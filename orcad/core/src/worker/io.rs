@@ -271,7 +271,7 @@ pub enum Effect {
         /// What to run.
         spec: Arc<TaskSpec>,
     },
-    /// Begin its process.
+    /// Begin its process, unless it was begun before: an earlier try may have come through.
     Start {
         /// The operation.
         op: OpId,

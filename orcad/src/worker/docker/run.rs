@@ -35,8 +35,14 @@ const POLL: Duration = Duration::from_millis(200);
 const START_FACTOR: u32 = 4;
 
 impl Engine {
-    /// Begins the process of a container. One that runs already is started.
+    /// Begins the process of a container that never ran. One that has begun before is told as it is: the engine would run
+    /// what has ended once more, and an answer that was lost must not come to that.
     pub(super) async fn start(&self, id: &str) -> Result<Done, Failure> {
+        match self.inspect(id).await.map_err(unknown)? {
+            None => return Err(no_such_container(id)),
+            Some(seen) if seen.status != ContainerStatus::Created => return Ok(Done::Started { seen: Box::new(seen) }),
+            Some(_) => {}
+        }
         let limit = self.inner.config.call_timeout * START_FACTOR;
         let started = self
             .call_within("start", limit, |docker| async move { docker.start_container(id, None).await })

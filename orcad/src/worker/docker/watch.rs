@@ -54,7 +54,7 @@ impl Teller {
     async fn state(&mut self, state: EngineState, why: &str) -> Result<(), Closed> {
         match &state {
             EngineState::Up { life, live_restore } => {
-                tracing::info!(life, live_restore, "the engine answers")
+                tracing::info!(life, live_restore, "the engine answers");
             }
             EngineState::Unresponsive | EngineState::Away if self.told.as_ref() == Some(&state) => {
                 return if self.out.is_closed() { Err(Closed) } else { Ok(()) };

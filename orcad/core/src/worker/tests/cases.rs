@@ -1,18 +1,17 @@
 //! Single cases that are worth a name.
 
 use orca_api::link::{AttemptStatus, PlacementStatus, PlacementWanted, Progress};
-use orca_api::node::Condition;
 use orca_api::task::{Reason, State};
 use orca_api::units::{Span, Time};
 
 use super::world::World;
-use crate::worker::io::{ContainerStatus, Done, EngineState, Failure, FailureKind, Health};
+use crate::worker::io::{ContainerStatus, Failure, FailureKind, Health};
 use crate::worker::{Effect, Event};
 
 const SECOND: Span = Span::from_secs(1);
 
 /// A world with one placement that runs, and no calls counted yet.
-fn running(restart: &str) -> World {
+pub(super) fn running(restart: &str) -> World {
     let mut world = World::new(7);
     world.settle();
     world.want(0, Some(PlacementWanted::Running), restart);
@@ -23,23 +22,23 @@ fn running(restart: &str) -> World {
     world
 }
 
-fn status(world: &World) -> PlacementStatus {
+pub(super) fn status(world: &World) -> PlacementStatus {
     world.worker.inventory().first().cloned().expect("a placement")
 }
 
-fn last(world: &World) -> AttemptStatus {
+pub(super) fn last(world: &World) -> AttemptStatus {
     status(world).attempts.last().cloned().expect("an attempt")
 }
 
 /// The process of the last attempt ends, and the core gets to know by the next sweep.
-fn exit(world: &mut World, code: i32) {
+pub(super) fn exit(world: &mut World, code: i32) {
     let container = last(world).container.expect("a container");
     world.exit(&container, code);
     world.inbox.push_back(Event::Hint { container });
     world.settle();
 }
 
-fn fail_next(world: &mut World, kind: FailureKind) {
+pub(super) fn fail_next(world: &mut World, kind: FailureKind) {
     let Some(effect) = world.pending.pop_front() else { panic!("nothing is pending") };
     let (Effect::Pull { op, .. }
     | Effect::Create { op, .. }
@@ -115,160 +114,6 @@ fn policies_end_what_they_should() {
 }
 
 #[test]
-fn what_exited_while_the_daemon_was_dead_is_booked_as_it_was() {
-    let mut world = running("on-failure");
-    let container = last(&world).container.expect("a container");
-    let at = world.now.wall;
-    world.exit(&container, 7);
-    world.now = world.now.plus(Span::from_secs(60));
-    world.crash();
-    world.settle();
-    let attempt = last(&world);
-    assert_eq!((attempt.state, attempt.exit_code, attempt.finished_at), (State::Failed, Some(7), Some(at)));
-}
-
-#[test]
-fn a_daemon_that_restarts_touches_nothing() {
-    let mut world = running("always");
-    world.run_for(Span::from_secs(60));
-    world.crash();
-    world.run_for(Span::from_secs(60));
-    assert_eq!((world.calls.len(), world.commits), (0, 0));
-}
-
-#[test]
-fn an_engine_that_restarts_is_not_the_tasks_fault() {
-    let mut world = running("on-failure:1");
-    for number in 2..6 {
-        world.restart_engine();
-        world.settle();
-        let now = status(&world);
-        assert_eq!((last(&world).number, last(&world).state), (number, State::Running));
-        assert_eq!(now.attempts[now.attempts.len() - 2].reason, Some(Reason::EngineRestart));
-        assert_eq!((now.restarts, now.budget_used), (0, 0));
-    }
-
-    // A polite program exits with 0 when the engine asks it to.
-    let container = last(&world).container.expect("a container");
-    world.set_engine(EngineState::Away);
-    world.settle();
-    world.exit(&container, 0);
-    world.now = world.now.plus(SECOND);
-    world.set_engine(EngineState::Up { life: "99".to_owned(), live_restore: false });
-    world.settle();
-    let now = status(&world);
-    assert_eq!(now.attempts[now.attempts.len() - 2].reason, Some(Reason::EngineRestart));
-    assert_eq!(last(&world).state, State::Running);
-
-    let mut world = running("never");
-    world.restart_engine();
-    world.settle();
-    assert!(status(&world).finished);
-    assert_eq!(last(&world).message, "its restart policy is never: it does not come back");
-}
-
-#[test]
-fn an_engine_that_restarted_while_the_daemon_was_dead_is_not_the_tasks_fault() {
-    let mut world = running("on-failure");
-    let container = last(&world).container.expect("a container");
-    world.exit(&container, 0);
-    world.now = world.now.plus(Span::from_secs(60));
-    world.engine_life += 1;
-    world.crash();
-    world.settle();
-    let now = status(&world);
-    assert_eq!(now.attempts[0].reason, Some(Reason::EngineRestart));
-    assert_eq!((last(&world).number, last(&world).state, now.restarts), (2, State::Running, 0));
-}
-
-#[test]
-fn nothing_is_asked_before_it_is_known_whose_containers_are_ours() {
-    let mut world = World::new(1);
-    world.inbox.clear();
-    let up = world.engine.clone().expect("an engine");
-    world.step(Event::Engine(up));
-    world.step(Event::Tick);
-    assert!(world.pending.is_empty(), "{:?}", world.pending);
-    assert_eq!(world.worker.next_deadline(), None);
-}
-
-#[test]
-fn an_end_of_its_own_is_its_own_though_the_engine_was_away() {
-    // Containers live on, and this one exited meanwhile.
-    let mut world = World::new(3);
-    world.live_restore = true;
-    world.restart_engine();
-    world.settle();
-    world.want(0, Some(PlacementWanted::Running), "on-failure");
-    world.settle();
-    world.set_engine(EngineState::Away);
-    world.settle();
-    let container = last(&world).container.expect("a container");
-    world.exit(&container, 7);
-    world.set_engine(EngineState::Up { life: "99".to_owned(), live_restore: true });
-    world.settle();
-    assert_eq!((last(&world).reason, last(&world).exit_code), (Some(Reason::Exited), Some(7)));
-
-    // The engine only hung.
-    let mut world = running("on-failure");
-    let up = world.engine.clone().expect("an engine");
-    world.set_engine(EngineState::Unresponsive);
-    world.settle();
-    let container = last(&world).container.expect("a container");
-    world.exit(&container, 7);
-    world.set_engine(up);
-    world.settle();
-    assert_eq!(last(&world).reason, Some(Reason::Exited));
-}
-
-#[test]
-fn nothing_is_concluded_while_the_engine_cannot_be_asked() {
-    let mut world = running("on-failure");
-    let container = last(&world).container.expect("a container");
-    world.set_engine(EngineState::Unresponsive);
-    world.settle();
-    assert_eq!(world.worker.conditions(), []);
-    world.containers.remove(&container);
-    world.step(Event::Swept { containers: Vec::new() });
-    world.step(Event::Inspected { container, seen: None });
-    world.now = world.now.plus(Span::from_secs(15));
-    world.step(Event::Tick);
-    assert_eq!(last(&world).state, State::Running);
-    assert_eq!(world.worker.conditions(), [Condition::EngineUnresponsive]);
-    assert_eq!(world.calls.len(), 0);
-    world.set_engine(EngineState::Up { life: "1".to_owned(), live_restore: false });
-    world.settle();
-    assert_eq!(last(&world).reason, Some(Reason::ContainerRemoved));
-    assert_eq!(world.worker.conditions(), []);
-}
-
-#[test]
-fn a_reboot_brings_everything_back() {
-    let mut world = running("on-failure:1");
-    let container = last(&world).container.expect("a container");
-    world.step(Event::GoingDown);
-    world.exit(&container, 0);
-    world.step(Event::Hint { container });
-    world.settle();
-    assert_eq!((last(&world).state, last(&world).reason), (State::Failed, Some(Reason::NodeReboot)));
-    assert_eq!(world.calls.len(), 0, "something was begun while the machine went down");
-    world.boot_id = "boot-2".to_owned();
-    world.crash();
-    world.settle();
-    assert_eq!((last(&world).number, last(&world).state, status(&world).restarts), (2, State::Running, 0));
-
-    // The power went: what is found ended in another boot.
-    let container = last(&world).container.expect("a container");
-    world.exit(&container, 255);
-    world.boot_id = "boot-3".to_owned();
-    world.crash();
-    world.settle();
-    let now = status(&world);
-    assert_eq!(now.attempts[1].reason, Some(Reason::NodeReboot));
-    assert_eq!((last(&world).number, last(&world).state), (3, State::Running));
-}
-
-#[test]
 fn a_stop_beats_everything() {
     let mut world = running("always");
     world.want(0, Some(PlacementWanted::Stopped), "always");
@@ -321,31 +166,6 @@ fn what_the_manager_does_not_know_is_removed() {
     world.step(Event::ReportAccepted { accepted: Vec::new(), unknown: vec![world.placements[0]] });
     world.settle();
     assert!(world.worker.inventory().is_empty() && world.containers.is_empty());
-}
-
-#[test]
-fn only_containers_of_ours_are_touched_and_only_once_a_set_is_known() {
-    let mut world = running("always");
-    let own = world.containers.values().next().cloned().expect("a container");
-    let (mut foreign, mut unknown) = (own.clone(), own.clone());
-    foreign.id = "foreign".to_owned();
-    if let Some(labels) = &mut foreign.labels {
-        labels.cluster = orca_api::id::ClusterId::fresh(&mut world.ids);
-    }
-    unknown.id = "unknown".to_owned();
-    if let Some(labels) = &mut unknown.labels {
-        labels.placement = orca_api::id::PlacementId::fresh(&mut world.ids);
-    }
-    world.containers.insert(foreign.id.clone(), foreign);
-    world.containers.insert(unknown.id.clone(), unknown);
-    world.crash();
-    world.inbox.pop_back();
-    world.run_for(Span::from_secs(60));
-    assert_eq!(world.calls.len(), 0);
-    world.inbox.push_back(world.assigned());
-    world.settle();
-    assert_eq!(world.calls, ["stop unknown", "remove unknown"]);
-    assert!(world.containers.contains_key("foreign") && world.containers.contains_key(&own.id));
 }
 
 #[test]
@@ -513,69 +333,4 @@ fn the_next_attempt_waits_until_nothing_of_the_last_can_come_alive() {
     assert_eq!(world.calls.iter().map(|c| c.split(' ').next().unwrap_or("")).collect::<Vec<_>>(), ["remove"]);
     world.settle();
     assert_eq!((last(&world).number, last(&world).state), (2, State::Running));
-}
-
-#[test]
-fn a_lost_store_is_rebuilt_from_labels() {
-    let mut world = running("always");
-    exit(&mut world, 5);
-    world.run_for(Span::from_secs(2));
-    let before = status(&world);
-    world.calls.clear();
-    world.lose_store();
-    // The set arrives before the engine has told of its containers.
-    while let Some(event) = world.inbox.pop_front() {
-        world.step(event);
-    }
-    assert_eq!((world.calls.len(), status(&world).attempts.len()), (0, 0));
-    world.settle();
-    assert_eq!(world.calls.len(), 0);
-    let after = status(&world);
-    let seen = |s: &PlacementStatus| {
-        s.attempts
-            .iter()
-            .map(|a| (a.number, a.state, a.exit_code, a.started_at, a.container.clone()))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(seen(&after), seen(&before));
-    assert!(after.sequence > before.sequence);
-    assert_eq!(after.restarts, 0);
-
-    // Nor is a stop taken for done before it is known what there is to stop.
-    world.want(0, Some(PlacementWanted::Stopped), "always");
-    world.lose_store();
-    while let Some(event) = world.inbox.pop_front() {
-        world.step(event);
-    }
-    assert!(!status(&world).finished);
-    world.settle();
-    assert_eq!((last(&world).number, last(&world).state), (2, State::Stopped));
-}
-
-#[test]
-fn results_of_an_older_life_are_dropped() {
-    let mut world = World::new(1);
-    world.settle();
-    world.want(0, Some(PlacementWanted::Running), "always");
-    let pull = |world: &mut World| loop {
-        if let Some(event) = world.inbox.pop_front() {
-            world.step(event);
-        } else {
-            match world.pending.pop_front().expect("a pull") {
-                Effect::Pull { op, .. } => break op,
-                other => world.carry_out(other),
-            }
-        }
-    };
-    let old = pull(&mut world);
-    world.crash();
-    let new = pull(&mut world);
-    assert_eq!(old.n, new.n, "the numbers begin anew");
-    world.calls.clear();
-    let pulled = Done::Pulled { image_id: "sha256:1".to_owned() };
-    world.step(Event::Done { op: old, result: Ok(pulled.clone()) });
-    assert_eq!(world.calls.len(), 0);
-    world.step(Event::Done { op: new, result: Ok(pulled) });
-    world.settle();
-    assert_eq!(last(&world).state, State::Running);
 }

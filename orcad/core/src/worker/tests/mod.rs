@@ -1,12 +1,13 @@
 //! The worker core against a small model of an engine, a network and a disk that all do what they like.
 //!
 //! `world.rs` is the model with its parts `engine.rs` and `moves.rs`, `judge.rs` says what must hold in it; here is
-//! the property over random runs, and `cases.rs` has the single cases that are worth a name.
+//! the property over random runs, and `cases.rs` and `outages.rs` have the single cases that are worth a name.
 
 mod cases;
 mod engine;
 mod judge;
 mod moves;
+mod outages;
 mod world;
 
 use proptest::prelude::*;
