@@ -41,12 +41,12 @@ use crate::net::limits::DRAIN_TIME;
 use crate::net::{memory, unix};
 use crate::store::{ManagerStore, StoreError, WorkerStore};
 use crate::tasks::{TaskEnded, Tasks};
+use crate::worker::WorkerRole;
 use crate::worker::docker::{Engine, EngineConfig, LogDefault};
+use crate::worker::facts::Keeper;
 use crate::worker::link::LinkClient;
 use crate::worker::measure::Measure;
 use crate::worker::serve::Served;
-use crate::worker::WorkerRole;
-use crate::worker::facts::Keeper;
 
 /// How long the front may take to stop: connections, and a second for the rest.
 const FRONT_GRACE: Duration = Duration::from_secs(DRAIN_TIME.as_secs() + 1);
@@ -120,7 +120,9 @@ impl OpenError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Store(error) => Some(error.hint()),
-            Self::Folder { .. } | Self::Commit(_) => Some("check owner, rights and free space of the state folder (df -h, ls -l)"),
+            Self::Folder { .. } | Self::Commit(_) => {
+                Some("check owner, rights and free space of the state folder (df -h, ls -l)")
+            }
             Self::Defect(_) => None,
         }
     }
@@ -145,7 +147,8 @@ impl Daemon {
             let config = config.clone();
             move || open_stores(&config)
         });
-        let (manager_store, mut rows, worker_rows) = blocking.await.map_err(|e| OpenError::Defect(e.to_string()))??;
+        let (manager_store, mut rows, worker_rows) =
+            blocking.await.map_err(|e| OpenError::Defect(e.to_string()))??;
         let now = clock::now();
         if rows.is_empty() {
             let name = config.node_name.clone().unwrap_or_else(host::node_name);
@@ -154,7 +157,8 @@ impl Daemon {
             manager_store.commit(vec![(1, rows.clone())]).await?;
         }
         let manager = Manager::load(rows);
-        let here = manager.first_node().ok_or_else(|| OpenError::Defect("the store has no node".to_owned()))?;
+        let here =
+            manager.first_node().ok_or_else(|| OpenError::Defect("the store has no node".to_owned()))?;
         let (life, boot_id) = (LifeId::fresh(&mut OsIds), host::boot_id(&config.metrics.proc_root));
         let worker = worker_rows.map(|(store, rows)| (Worker::load(life, boot_id, rows), store));
         Ok(Self {
@@ -175,7 +179,12 @@ impl Daemon {
     }
 
     /// Serves the control socket and runs tasks until `stop`.
-    pub async fn serve(self, listener: UnixListener, manners: Manners, stop: CancellationToken) -> Result<(), Box<dyn Error + Send + Sync>> {
+    pub async fn serve(
+        self,
+        listener: UnixListener,
+        manners: Manners,
+        stop: CancellationToken,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let halt = CancellationToken::new();
         let (mut front, mut back) = (Tasks::new(stop.clone()), Tasks::new(halt.clone()));
         let drivers = 1 + usize::from(self.worker.is_some());
@@ -185,7 +194,8 @@ impl Daemon {
         let metrics = Metrics::new(self.started_at);
         let counted = metrics.clone();
         let commits = Box::new(move |took| counted.committed(took));
-        let (role, manager, summary) = ManagerRole::new(self.manager, self.manager_store, Box::new(OsIds), queue, commits);
+        let (role, manager, summary) =
+            ManagerRole::new(self.manager, self.manager_store, Box::new(OsIds), queue, commits);
         manager.tell(manager::Event::Started).await?;
         drive(&mut back, "manager", role, inbox, pulse.of(0), &halt);
 
@@ -202,7 +212,8 @@ impl Daemon {
             let (events, arriving) = mpsc::channel(ENGINE_EVENTS);
             let engine = Engine::new(engine_config(&self.config), events.clone());
             let (queue, inbox) = driver::queue::<WorkerRole>();
-            let role = WorkerRole::new(core, store, Box::new(OsIds), engine.clone(), queue.clone(), metrics.clone());
+            let role =
+                WorkerRole::new(core, store, Box::new(OsIds), engine.clone(), queue.clone(), metrics.clone());
             let (outbox, cluster) = (role.outbox(), role.cluster());
             queue.send(worker::Event::Started).await?;
             drive(&mut back, "worker", role, inbox, pulse.of(1), &halt);
@@ -235,13 +246,18 @@ impl Daemon {
         }
 
         let about = About { here: self.here, roles: self.config.roles.clone(), started_at: self.started_at };
-        let control = Arc::new(Control::new(manager.clone(), workers, about, metrics, Box::new(OsIds), stop.clone())?);
+        let control =
+            Arc::new(Control::new(manager.clone(), workers, about, metrics, Box::new(OsIds), stop.clone())?);
         let stopped = stop.clone();
         let viewed = Arc::clone(&control);
-        front.spawn("control socket", async move { Ok(unix::serve(listener, Access::Admin, control, stopped).await?) });
+        front.spawn("control socket", async move {
+            Ok(unix::serve(listener, Access::Admin, control, stopped).await?)
+        });
         if let Some(listener) = self.view {
             let stopped = stop.clone();
-            front.spawn("view socket", async move { Ok(unix::serve(listener, Access::View, viewed, stopped).await?) });
+            front.spawn("view socket", async move {
+                Ok(unix::serve(listener, Access::View, viewed, stopped).await?)
+            });
         }
 
         let Manners { ready, status, machine_stops, .. } = manners;
@@ -254,7 +270,8 @@ impl Daemon {
             ended = back.ended() => Some(ended),
             () = stop.cancelled() => None,
         };
-        if ended.is_none() && machine_stops().await
+        if ended.is_none()
+            && machine_stops().await
             && let Some(worker) = &worker_handle
         {
             tracing::info!("the machine is going down");
@@ -281,7 +298,8 @@ async fn halted(manager: &ManagerHandle, front: Tasks, back: Tasks) -> Result<()
 type WorkerRows = Option<(WorkerStore, Vec<worker::Change>)>;
 
 fn open_stores(config: &Config) -> Result<(ManagerStore, Vec<manager::Change>, WorkerRows), OpenError> {
-    make_private(&config.state_dir).map_err(|source| OpenError::Folder { path: config.state_dir.clone(), source })?;
+    make_private(&config.state_dir)
+        .map_err(|source| OpenError::Folder { path: config.state_dir.clone(), source })?;
     let manager = ManagerStore::open(&config.state_dir.join("manager.db"))?;
     let rows = manager.load()?;
     let worker = if config.roles.contains(&Role::Worker) {
@@ -321,14 +339,26 @@ fn engine_config(config: &Config) -> EngineConfig {
     }
 }
 
-fn drive<R: driver::Role>(back: &mut Tasks, name: &'static str, role: R, inbox: Inbox<R>, beat: Beat, halt: &CancellationToken) {
+fn drive<R: driver::Role>(
+    back: &mut Tasks,
+    name: &'static str,
+    role: R,
+    inbox: Inbox<R>,
+    beat: Beat,
+    halt: &CancellationToken,
+) {
     let driver = Driver::new(role, inbox, clock::clock(), beat.every, Box::new(move || beat.turned()));
     let halt = halt.clone();
     back.spawn(name, async move { Ok(driver.run(halt).await?) });
 }
 
 /// Passes the engine's events on; what the engine is may be another after each of its starts.
-async fn pump(mut arriving: mpsc::Receiver<worker::Event>, to: crate::worker::WorkerHandle, facts: Keeper, halt: CancellationToken) {
+async fn pump(
+    mut arriving: mpsc::Receiver<worker::Event>,
+    to: crate::worker::WorkerHandle,
+    facts: Keeper,
+    halt: CancellationToken,
+) {
     loop {
         let event = tokio::select! {
             event = arriving.recv() => event,
@@ -366,7 +396,13 @@ impl Pulse {
     }
 
     fn of(&self, driver: usize) -> Beat {
-        Beat { turns: Arc::clone(&self.turns), driver, every: self.every, stale_ms: self.stale_ms, alive: Arc::clone(&self.alive) }
+        Beat {
+            turns: Arc::clone(&self.turns),
+            driver,
+            every: self.every,
+            stale_ms: self.stale_ms,
+            alive: Arc::clone(&self.alive),
+        }
     }
 }
 
@@ -425,6 +461,9 @@ mod tests {
     #[test]
     fn the_status_line() {
         assert_eq!(status_line(&[Role::Manager], 1, 1, 12), "manager, 1/1 workers, 12 tasks running");
-        assert_eq!(status_line(&[Role::Manager, Role::Worker], 0, 1, 1), "manager+worker, 0/1 workers, 1 task running");
+        assert_eq!(
+            status_line(&[Role::Manager, Role::Worker], 0, 1, 1),
+            "manager+worker, 0/1 workers, 1 task running"
+        );
     }
 }

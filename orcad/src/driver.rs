@@ -102,7 +102,10 @@ impl<R: Role> Handle<R> {
     }
 
     /// Reads the core, after everything that was sent before.
-    pub async fn read<T: Send + 'static>(&self, read: impl FnOnce(&R::Core, Now) -> T + Send + 'static) -> Result<T, Stopped> {
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&R::Core, Now) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
         let (answer, got) = oneshot::channel();
         let read: Read<R> = Box::new(move |core, now| {
             // Whoever asked may have gone.
@@ -243,7 +246,12 @@ mod tests {
         let role = Adder { sum: 0, committed: Arc::clone(&committed), due, commits: Arc::clone(&commits) };
         let (handle, inbox) = queue();
         let clock: Clock = Arc::new(|| Now { wall: Time::from_ms(0), boot_ms: 5 });
-        (handle, Driver::new(role, inbox, clock, Duration::from_millis(20), Box::new(|| {})), committed, commits)
+        (
+            handle,
+            Driver::new(role, inbox, clock, Duration::from_millis(20), Box::new(|| {})),
+            committed,
+            commits,
+        )
     }
 
     #[tokio::test]

@@ -24,7 +24,10 @@ impl Level {
 /// Libraries say at `debug` what an operator wants to read of orca alone.
 fn filter(level: LogLevel) -> EnvFilter {
     let others = if level == LogLevel::Trace { "debug" } else { "warn" };
-    EnvFilter::new(format!("{others},orcad={level},orca_core={level},scheduler={level}", level = level.as_str()))
+    EnvFilter::new(format!(
+        "{others},orcad={level},orca_core={level},scheduler={level}",
+        level = level.as_str()
+    ))
 }
 
 /// Begins to log. `under_systemd`: stderr is the journal's, or nobody's.
@@ -41,7 +44,12 @@ pub fn begin(level: LogLevel, format: LogFormat, under_systemd: bool) -> Result<
     let out: Box<dyn Layer<_> + Send + Sync> = match (journal, format) {
         (Some(journal), _) => Box::new(journal.with_syslog_identifier("orcad".to_owned())),
         (None, LogFormat::Json) => Box::new(fmt::layer().json().with_writer(std::io::stderr)),
-        (None, _) => Box::new(fmt::layer().with_target(false).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr)),
+        (None, _) => Box::new(
+            fmt::layer()
+                .with_target(false)
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_writer(std::io::stderr),
+        ),
     };
     tracing_subscriber::registry().with(filter).with(out).try_init().map_err(std::io::Error::other)?;
     Ok(Level(handle))

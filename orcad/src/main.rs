@@ -32,7 +32,9 @@ fn main() -> ExitCode {
                 }
             };
         }
-        Some(Command::Config(ConfigCommand::Check { files })) => config::check_command(&args, &files, env, &mut out),
+        Some(Command::Config(ConfigCommand::Check { files })) => {
+            config::check_command(&args, &files, env, &mut out)
+        }
         Some(Command::Config(ConfigCommand::Show { origin, output })) => {
             config::show_command(&args, output, origin, env, &mut out)
         }

@@ -274,7 +274,7 @@ fn classic(text: &str) -> String {
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("#"), Some(kind), Some(name), rest) if counters.contains(&name) => {
-                out.push_str(&format!("# {kind} {name}_total {}", rest.unwrap_or_default()));
+                out.extend(["# ", kind, " ", name, "_total ", rest.unwrap_or_default()]);
             }
             _ => out.push_str(line),
         }

@@ -1,13 +1,12 @@
 //! One run of the daemon: log, socket, state, service, stop; and what each failure means for the exit code.
 //!
 //! ```text
-//!   log ─► socket (handed over, else bound) ─► state opened ─► served ─► READY=1
+//!   log ─► sockets (handed over, else bound) ─► state opened ─► served ─► READY=1
 //!   HUP:  configuration read anew and checked; what can be taken at once is taken, the rest is named
 //!   TERM: STOPPING=1 ─► the daemon stops ─► 0
 //! ```
 
 use std::io;
-use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use crate::args::Args;
 use crate::config::{self, Changed, Config, Takes};
 use crate::daemon::{Daemon, Manners, OpenError};
 use crate::log::{self, Level};
-use crate::systemd::{self, Signal, Signals, SocketError, Watchdog};
+use crate::systemd::{self, Handed, Signal, Signals, SocketError, Watchdog};
 
 /// Threads of the runtime. The cores are one thread's work each at most; the rest is waiting.
 const THREADS: usize = 2;
@@ -103,10 +102,11 @@ pub fn run(config: Config, args: Args) -> Result<(), RunError> {
     result
 }
 
-async fn serve(config: Config, args: Args, handed: Option<StdListener>, level: Level) -> Result<(), RunError> {
+async fn serve(config: Config, args: Args, handed: Handed, level: Level) -> Result<(), RunError> {
     let mut signals = Signals::catch().map_err(RunError::Runtime)?;
-    let (listener, bound) = systemd::control_socket(handed, &config.socket)?;
-    let daemon = opened(Daemon::open(config.clone())).await?;
+    let (listener, bound) = systemd::control_socket(handed.control, &config.socket)?;
+    let (view, view_bound) = systemd::view_socket(handed.view, bound.as_ref())?.unzip();
+    let daemon = opened(Daemon::open(config.clone())).await?.with_view(view);
     let stop = CancellationToken::new();
     let obeyed = tokio::spawn({
         let stop = stop.clone();
@@ -127,7 +127,7 @@ async fn serve(config: Config, args: Args, handed: Option<StdListener>, level: L
     });
     let served = daemon.serve(listener, manners(), stop).await;
     obeyed.abort();
-    drop(bound);
+    drop((bound, view_bound));
     served.map_err(RunError::Part)
 }
 
@@ -161,17 +161,31 @@ fn manners() -> Manners {
 async fn reload(old: Config, args: &Args, level: &Level) -> Config {
     systemd::reloading();
     let args = args.clone();
-    let read = tokio::task::spawn_blocking(move || config::load(&args, |name| std::env::var(name).ok())).await;
+    let read =
+        tokio::task::spawn_blocking(move || config::load(&args, |name| std::env::var(name).ok())).await;
     let mut now = old;
     match read {
         Ok(Ok(new)) => {
             let changed = config::diff(&now, &new);
-            let keys = |takes| changed.iter().filter(|c: &&Changed| c.takes == takes).map(|c| c.key).collect::<Vec<_>>().join(", ");
+            let keys = |takes| {
+                changed
+                    .iter()
+                    .filter(|c: &&Changed| c.takes == takes)
+                    .map(|c| c.key)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
             level.set(new.log_level);
             now.log_level = new.log_level;
-            tracing::info!(taken = keys(Takes::Reload), with_the_next_start = keys(Takes::Restart), "configuration read anew");
+            tracing::info!(
+                taken = keys(Takes::Reload),
+                with_the_next_start = keys(Takes::Restart),
+                "configuration read anew"
+            );
         }
-        Ok(Err(errors)) => tracing::error!("the configuration is wrong, and the one in force stays:\n{errors}"),
+        Ok(Err(errors)) => {
+            tracing::error!("the configuration is wrong, and the one in force stays:\n{errors}")
+        }
         Err(error) => tracing::error!(%error, "the configuration could not be read"),
     }
     systemd::ready();

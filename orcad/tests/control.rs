@@ -23,7 +23,13 @@ async fn refusals_are_problems() {
         ("GET", "/v1/tasks?filter=phase%3Dup", None, 400, "ORCA-1001"),
         ("GET", "/v1/tasks/%ff", None, 400, "ORCA-1001"),
         ("POST", "/v1/tasks", Some(json!({ "spec": { "imagf": "x" } })), 400, "ORCA-1001"),
-        ("POST", "/v1/tasks", Some(json!({ "spec": { "image": "busybox", "memory": "1k" } })), 422, "ORCA-1002"),
+        (
+            "POST",
+            "/v1/tasks",
+            Some(json!({ "spec": { "image": "busybox", "memory": "1k" } })),
+            422,
+            "ORCA-1002",
+        ),
         ("POST", "/v1/tasks", Some(json!([])), 400, "ORCA-1001"),
         ("POST", "/v1/tasks/none/stop", None, 404, "ORCA-2001"),
         ("POST", "/v1/tasks/none/exec", Some(json!({ "command": ["ls"] })), 400, "ORCA-1001"),
@@ -98,7 +104,8 @@ async fn bodies_have_a_type_a_size_and_a_depth() {
     }
     let (status, problem) = daemon.json("POST", "/v1/tasks", Some(deep)).await;
     assert_eq!((status, problem["code"].as_str()), (400, Some("ORCA-1001")));
-    let (_, problem) = daemon.json("POST", "/v1/tasks", Some(json!({ "spec": { "image": "x", "memry": "1g" } }))).await;
+    let (_, problem) =
+        daemon.json("POST", "/v1/tasks", Some(json!({ "spec": { "image": "x", "memry": "1g" } }))).await;
     assert_eq!(problem["details"]["path"], "spec.memry", "{problem}");
     assert_eq!(problem["hint"][0], "did you mean `memory`?", "{problem}");
     daemon.stopped().await;
@@ -126,7 +133,11 @@ async fn too_many_connections_are_turned_away_and_the_rest_go_on() {
     assert!(answer.contains("application/problem+json") && answer.contains("ORCA-1011"), "{answer}");
     drop(held);
     let again = async {
-        while !daemon.raw(b"GET /v1/version HTTP/1.1\r\nconnection: close\r\n\r\n").await.starts_with("HTTP/1.1 200") {
+        while !daemon
+            .raw(b"GET /v1/version HTTP/1.1\r\nconnection: close\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 200")
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -177,7 +188,14 @@ async fn lists_are_cut_continued_and_filtered() {
     for name in ["a", "b", "c", "db"] {
         assert_eq!(daemon.json("POST", "/v1/tasks", Some(task(name))).await.0, 201);
     }
-    let names = |list: &Value| list["items"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let names = |list: &Value| {
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|t| t["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
     let (_, first) = daemon.json("GET", "/v1/tasks?limit=2", None).await;
     assert_eq!((names(&first), first["continue"].as_str()), (vec!["a".into(), "b".into()], Some("b")));
     let (_, rest) = daemon.json("GET", "/v1/tasks?limit=2&continue=b", None).await;
@@ -193,7 +211,8 @@ async fn a_parked_request_is_answered_by_a_change_by_time_and_by_the_stop() {
     let (_, started) = daemon.json("POST", "/v1/tasks", Some(task("a"))).await;
     let revision = started["task"]["revision"].as_u64().unwrap();
     let parked = format!("/v1/tasks/a?since={revision}&wait=60s");
-    let (waited, _) = tokio::join!(daemon.json("GET", &parked, None), daemon.json("POST", "/v1/tasks/a/stop", None));
+    let (waited, _) =
+        tokio::join!(daemon.json("GET", &parked, None), daemon.json("POST", "/v1/tasks/a/stop", None));
     let revision = waited.1["revision"].as_u64().unwrap();
     assert!(waited.0 == 200 && waited.1["wanted"] == "stopped", "{waited:?}");
 
@@ -220,7 +239,8 @@ async fn a_removed_task_answers_who_waits_for_it() {
     let gone = async {
         let mut since = started["task"]["revision"].clone();
         loop {
-            let (status, task) = daemon.json("GET", &format!("/v1/tasks/a?since={since}&wait=60s"), None).await;
+            let (status, task) =
+                daemon.json("GET", &format!("/v1/tasks/a?since={since}&wait=60s"), None).await;
             if status != 200 {
                 return status;
             }
@@ -259,7 +279,11 @@ async fn events_are_followed_and_resumed_without_loss_or_doubles() {
     daemon.json("POST", "/v1/tasks", Some(task("a"))).await;
     let (_, list) = daemon.json("GET", "/v1/events?task=a", None).await;
     let created = &list["items"][0];
-    assert_eq!((created["kind"].as_str(), created["by"].as_str().map(|b| b.starts_with("uid "))), (Some("task.created"), Some(true)), "{list}");
+    assert_eq!(
+        (created["kind"].as_str(), created["by"].as_str().map(|b| b.starts_with("uid "))),
+        (Some("task.created"), Some(true)),
+        "{list}"
+    );
 
     let mut follow = request("GET", "/v1/events?since=0&task=a", None);
     follow.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
@@ -301,7 +325,9 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 async fn the_other_routes_answer() {
     let daemon = Running::start().await;
     daemon.json("POST", "/v1/tasks", Some(task("a"))).await;
-    for target in ["/v1/status", "/v1/tasks/a/explain", "/v1/tasks/a/stats", "/v1/stats", "/v1/nodes", "/v1/nodes/n1"] {
+    for target in
+        ["/v1/status", "/v1/tasks/a/explain", "/v1/tasks/a/stats", "/v1/stats", "/v1/nodes", "/v1/nodes/n1"]
+    {
         let (status, body) = daemon.json("GET", target, None).await;
         assert_eq!(status, 200, "{target}: {body}");
     }
@@ -311,12 +337,14 @@ async fn the_other_routes_answer() {
         let (status, roles) = daemon.json("POST", route, None).await;
         assert_eq!((status, roles["changed"].as_bool()), (200, Some(false)), "{roles}");
     }
-    let (status, fits) = daemon.json("POST", "/v1/explain", Some(json!({ "spec": { "image": "busybox" } }))).await;
+    let (status, fits) =
+        daemon.json("POST", "/v1/explain", Some(json!({ "spec": { "image": "busybox" } }))).await;
     assert_eq!((status, fits["nodes"].as_array().map(Vec::len)), (200, Some(1)), "{fits}");
     let set = json!({ "availability": "paused" });
     let (status, node) = daemon.json("PUT", "/v1/nodes/n1/availability", Some(set)).await;
     assert_eq!((status, node["availability"].as_str()), (200, Some("paused")));
-    let metrics = daemon.send(request("GET", "/metrics", None)).await.into_body().collect().await.unwrap().to_bytes();
+    let metrics =
+        daemon.send(request("GET", "/metrics", None)).await.into_body().collect().await.unwrap().to_bytes();
     assert!(String::from_utf8_lossy(&metrics).contains("\norca_tasks{phase=\""));
     daemon.stopped().await;
 }
@@ -329,7 +357,8 @@ async fn curl_works() {
     curl.args(["-sS", "--unix-socket"]).arg(daemon.socket()).arg("http://orca/v1/version");
     match curl.output().await {
         Ok(out) => {
-            let version: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
+            let version: Value =
+                serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
             assert_eq!(version["api"], "v1");
         }
         Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),

@@ -1,6 +1,7 @@
 //! The table of all keys: name, kind, words, and how each is read into and out of a [`Config`].
 
 use orca_api::name::Name;
+use orca_api::text::nearest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Value;
@@ -100,7 +101,22 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
-    value.try_into().map_err(|e: toml::de::Error| e.message().to_owned())
+    value.try_into().map_err(|e: toml::de::Error| in_words(e.message()))
+}
+
+/// serde says ``unknown variant `a`, expected one of `b`, `c` ``.
+fn in_words(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    match (message.starts_with("unknown variant `"), quoted.next()) {
+        (true, Some(word)) => {
+            let known: Vec<&str> = quoted.collect();
+            match nearest(word, known.iter().copied()) {
+                Some(near) => format!("`{word}` is none of {}: did you mean `{near}`?", known.join(", ")),
+                None => format!("`{word}` is none of {}", known.join(", ")),
+            }
+        }
+        _ => message.to_owned(),
+    }
 }
 
 fn write<T: Serialize>(value: T) -> Option<Value> {

@@ -60,30 +60,22 @@ impl Loaded {
 
     /// As TOML that reads back to the same; with origins as comments at the end of the lines if wanted.
     pub fn to_toml(&self, with_origins: bool) -> String {
-        let mut out = String::new();
+        let mut lines = Vec::new();
         let mut table = "";
         for key in KEYS {
             let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));
             if of != table {
-                out.push_str(&format!("\n[{of}]\n"));
+                lines.extend([String::new(), format!("[{of}]")]);
                 table = of;
             }
             let line = match key.get(&self.config) {
                 Some(value) => format!("{name} = {value}"),
                 None => format!("# {name} is not set"),
             };
-            out.push_str(&line);
-            if with_origins {
-                out.push_str(&format!(
-                    "{:width$}# {}",
-                    "",
-                    self.origin(key),
-                    width = 40usize.saturating_sub(line.chars().count()).max(2)
-                ));
-            }
-            out.push('\n');
+            lines.push(if with_origins { format!("{line:<40}  # {}", self.origin(key)) } else { line });
         }
-        out
+        lines.push(String::new());
+        lines.join("\n")
     }
 
     /// As JSON: the same tree as the file; with origins, each value is `{"value": …, "origin": …}`.

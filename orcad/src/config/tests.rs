@@ -101,11 +101,13 @@ fn every_kind_is_read_from_the_environment() {
     assert_eq!(config.labels.len(), 2);
     assert_eq!((config.docker.parallel_pulls, config.reserve.cpus), (2, Cpu::from_millis(500)));
     for (name, value) in
-        [("ORCA_LABELS", "disk"), ("ORCA_DOCKER_PARALLEL_PULLS", "many"), ("ORCA_ROLES", "boss")]
+        [("ORCA_LABELS", "disk"), ("ORCA_DOCKER_PARALLEL_PULLS", "many"), ("ORCA_LOG_FORMAT", "jsn")]
     {
         let errors = Folder::new().load(&Args::default(), &[(name, value)]).unwrap_err();
         assert_eq!(errors.errors[0].place, name);
     }
+    let errors = Folder::new().load(&Args::default(), &[("ORCA_LOG_FORMAT", "jsn")]).unwrap_err();
+    assert_eq!(errors.errors[0].message, "`jsn` is none of auto, text, json, journal: did you mean `json`?");
 }
 
 #[test]
@@ -119,8 +121,7 @@ fn all_mistakes_of_all_files_are_told_at_once() {
     folder.write("orcad.toml.d/b.toml", "= 1\n");
     let args = Args { state_dir: Some("relative".into()), ..Args::default() };
     let errors = folder.load(&args, &[("ORCA_SOCKET", "here")]).unwrap_err();
-    let said: Vec<(Option<&str>, Option<(usize, usize)>)> =
-        errors.errors.iter().map(|e| (e.key.as_deref(), e.position())).collect();
+    let said: Vec<_> = errors.errors.iter().map(|e| (e.key.as_deref(), e.position())).collect();
     assert_eq!(said.len(), 9, "{errors}");
     for wanted in [
         (Some("node_nam"), Some((1, 1))),
@@ -285,9 +286,8 @@ fn the_packaged_file_names_every_key_with_its_default() {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => rest,
         _ => line,
     });
-    let text: String = keys.map(|line| format!("{line}\n")).collect();
     let folder = Folder::new();
-    folder.write("orcad.toml", &text);
+    folder.write("orcad.toml", &keys.collect::<Vec<_>>().join("\n"));
     let loaded = folder.load(&Args::default(), &[]).unwrap();
     for key in KEYS {
         assert_ne!(loaded.origin(key), Origin::Default, "{} is not in it", key.name);

@@ -133,10 +133,13 @@ impl Control {
     }
 
     fn request_id(&self, headers: &HeaderMap) -> String {
-        let sane = |id: &&str| (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+        let sane =
+            |id: &&str| (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
         match http::text_header(headers, REQUEST_ID.as_str()).filter(sane) {
             Some(id) => id.to_owned(),
-            None => RequestId::fresh(&mut **self.ids.lock().unwrap_or_else(PoisonError::into_inner)).to_string(),
+            None => {
+                RequestId::fresh(&mut **self.ids.lock().unwrap_or_else(PoisonError::into_inner)).to_string()
+            }
         }
     }
 
@@ -151,17 +154,28 @@ impl Control {
         let Some((_, route)) = methods.iter().find(|(m, _)| *m == method) else {
             let allowed = methods.iter().map(|(m, _)| *m).collect::<Vec<_>>().join(", ");
             let shown: String = method.chars().take(20).collect();
-            let problem = Problem::new(Code::BadMethod, format!("{shown} is not for this path, but {allowed}"));
+            let problem =
+                Problem::new(Code::BadMethod, format!("{shown} is not for this path, but {allowed}"));
             return Err(Refused { problem, allowed: Some(allowed) });
         };
         let part = found.params.iter().next().map_or("", |(_, value)| value);
-        let part = route::decode(part).ok_or_else(|| Problem::new(Code::BadRequest, "the path is not percent-encoded UTF-8"))?;
+        let part = route::decode(part)
+            .ok_or_else(|| Problem::new(Code::BadRequest, "the path is not percent-encoded UTF-8"))?;
         Ok((*route, part))
     }
 
-    async fn call(&self, connection: Connection, id: &str, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+    async fn call(
+        &self,
+        connection: Connection,
+        id: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refused> {
         if request.uri().path_and_query().map_or(0, |target| target.as_str().len()) > TARGET_BYTES_MAX {
-            return Err(Problem::new(Code::TooLarge, format!("path and query are longer than {TARGET_BYTES_MAX} bytes")).into());
+            return Err(Problem::new(
+                Code::TooLarge,
+                format!("path and query are longer than {TARGET_BYTES_MAX} bytes"),
+            )
+            .into());
         }
         let (route, part) = self.route(request.method().as_str(), request.uri().path())?;
         check_access(connection.access, route)?;
@@ -213,8 +227,12 @@ impl Control {
 
     async fn status(&self) -> Result<Response<Body>, Problem> {
         let (here, started_at) = (self.about.here, self.about.started_at);
-        let status = self.manager.read(move |manager, now| manager.status(here, orca_api::VERSION, started_at, now)).await?;
-        let status = status.ok_or_else(|| Problem::new(Code::Internal, "this node is not in the cluster's records"))?;
+        let status = self
+            .manager
+            .read(move |manager, now| manager.status(here, orca_api::VERSION, started_at, now))
+            .await?;
+        let status = status
+            .ok_or_else(|| Problem::new(Code::Internal, "this node is not in the cluster's records"))?;
         Ok(ok(&status))
     }
 
@@ -235,23 +253,32 @@ impl Control {
     /// A place for an answer without an end; given back when it is dropped.
     pub(super) fn stream_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
-            Problem::new(Code::Busy, format!("{STREAMS_MAX} streams (logs, events, exec) are open already")).hint("close some first")
+            Problem::new(Code::Busy, format!("{STREAMS_MAX} streams (logs, events, exec) are open already"))
+                .hint("close some first")
         })
     }
 
     /// Asks the core for a mutation. `body` is what the idempotency key stands for.
-    pub(super) async fn ask(&self, call: &Call, body: &[u8], request: Asking) -> Result<Response<Body>, Problem> {
+    pub(super) async fn ask(
+        &self,
+        call: &Call,
+        body: &[u8],
+        request: Asking,
+    ) -> Result<Response<Body>, Problem> {
         let headers = call.head.headers();
         let target = call.head.uri().path_and_query().map_or("", |t| t.as_str());
         let key = idempotency_key(headers, &call.connection, call.head.method().as_str(), target, body)?;
         let if_match = if_match(headers)?;
         let (peer, request_id) = (call.connection.peer.clone(), call.id.clone());
-        let asked = move |token| Event::Asked(Box::new(Asked { token, peer, request_id, key, if_match, request }));
+        let asked =
+            move |token| Event::Asked(Box::new(Asked { token, peer, request_id, key, if_match, request }));
         match self.manager.ask(asked).await? {
             Answer::Created(task) => Ok(tagged(StatusCode::CREATED, task.task.revision, &*task)),
             Answer::Task(task) => Ok(tagged(StatusCode::OK, task.task.revision, &*task)),
             Answer::Node(node) => Ok(tagged(StatusCode::OK, node.revision, &*node)),
-            other => Err(Problem::new(Code::Internal, format!("the core answered something else: {other:?}"))),
+            other => {
+                Err(Problem::new(Code::Internal, format!("the core answered something else: {other:?}")))
+            }
         }
     }
 }
@@ -259,13 +286,14 @@ impl Control {
 impl Service for Control {
     async fn answer(self: Arc<Self>, connection: Connection, request: Request<Incoming>) -> Response<Body> {
         let id = self.request_id(request.headers());
-        let mut response = self.call(connection, &id, request).await.unwrap_or_else(|Refused { problem, allowed }| {
-            let mut response = http::problem(&Problem { request_id: Some(id.clone()), ..problem });
-            if let Some(allowed) = allowed {
-                http::set_header(&mut response, header::ALLOW, &allowed);
-            }
-            response
-        });
+        let mut response =
+            self.call(connection, &id, request).await.unwrap_or_else(|Refused { problem, allowed }| {
+                let mut response = http::problem(&Problem { request_id: Some(id.clone()), ..problem });
+                if let Some(allowed) = allowed {
+                    http::set_header(&mut response, header::ALLOW, &allowed);
+                }
+                response
+            });
         http::set_header(&mut response, REQUEST_ID, &id);
         response
     }
@@ -298,12 +326,16 @@ pub(super) fn list<T: Serialize>(items: Vec<T>, revision: u64, next: Option<Stri
 }
 
 /// Reads a body strictly; an empty one is an object without fields.
-pub(super) async fn read_body<T: DeserializeOwned>(call: &Call, body: Incoming) -> Result<(T, Bytes), Problem> {
+pub(super) async fn read_body<T: DeserializeOwned>(
+    call: &Call,
+    body: Incoming,
+) -> Result<(T, Bytes), Problem> {
     let bytes = http::body(call.head.headers(), body).await?;
     let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
     let value = orca_api::text::read_json(text).map_err(|error| {
         let details = serde_json::json!({ "path": error.path });
-        let mut problem = Problem::new(Code::BadRequest, format!("the request's body: {error}")).details(details);
+        let mut problem =
+            Problem::new(Code::BadRequest, format!("the request's body: {error}")).details(details);
         if let Some(near) = &error.nearest {
             problem = problem.hint(format!("did you mean `{near}`?"));
         }
@@ -313,19 +345,35 @@ pub(super) async fn read_body<T: DeserializeOwned>(call: &Call, body: Incoming) 
 }
 
 /// The client's key for a mutation, with the digest of what it stands for. A key belongs to its user.
-fn idempotency_key(headers: &HeaderMap, of: &Connection, method: &str, target: &str, body: &[u8]) -> Result<Option<(String, String)>, Problem> {
+fn idempotency_key(
+    headers: &HeaderMap,
+    of: &Connection,
+    method: &str,
+    target: &str,
+    body: &[u8],
+) -> Result<Option<(String, String)>, Problem> {
     if !headers.contains_key("idempotency-key") {
         return Ok(None);
     }
-    let sane = |key: &&str| (1..=ID_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    let sane =
+        |key: &&str| (1..=ID_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
     let Some(key) = http::text_header(headers, "idempotency-key").filter(sane) else {
-        return Err(Problem::new(Code::BadRequest, format!("an Idempotency-Key has 1 to {ID_BYTES_MAX} visible ASCII characters")));
+        return Err(Problem::new(
+            Code::BadRequest,
+            format!("an Idempotency-Key has 1 to {ID_BYTES_MAX} visible ASCII characters"),
+        ));
     };
     let owner = match &of.peer {
         Peer::Unix { uid, .. } => uid.to_string(),
         Peer::Local => "local".to_owned(),
     };
-    let digest = Sha256::new().chain_update(method).chain_update(b"\0").chain_update(target).chain_update(b"\0").chain_update(body).finalize();
+    let digest = Sha256::new()
+        .chain_update(method)
+        .chain_update(b"\0")
+        .chain_update(target)
+        .chain_update(b"\0")
+        .chain_update(body)
+        .finalize();
     let digest = digest.iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -343,10 +391,15 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         Some("*") => Ok(None),
         Some(text) => {
             let number = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
-            let wrong = || Problem::new(Code::BadRequest, "If-Match is one revision, as the ETag of the object shows it");
+            let wrong = || {
+                Problem::new(Code::BadRequest, "If-Match is one revision, as the ETag of the object shows it")
+            };
             number.parse().map(Some).map_err(|_| wrong())
         }
-        None => Err(Problem::new(Code::BadRequest, "If-Match is one revision, as the ETag of the object shows it")),
+        None => Err(Problem::new(
+            Code::BadRequest,
+            "If-Match is one revision, as the ETag of the object shows it",
+        )),
     }
 }
 
@@ -361,7 +414,11 @@ mod tests {
     }
 
     fn connection(uid: u32) -> Connection {
-        Connection { peer: Peer::Unix { uid, pid: None }, access: Access::Admin, writes: crate::net::timed::Lift::default() }
+        Connection {
+            peer: Peer::Unix { uid, pid: None },
+            access: Access::Admin,
+            writes: crate::net::timed::Lift::default(),
+        }
     }
 
     #[test]
@@ -376,11 +433,15 @@ mod tests {
     #[test]
     fn a_key_belongs_to_its_user_and_its_request() {
         let key = |uid, body: &[u8]| {
-            idempotency_key(&headers("idempotency-key", "k1"), &connection(uid), "POST", "/v1/tasks", body).unwrap().unwrap()
+            idempotency_key(&headers("idempotency-key", "k1"), &connection(uid), "POST", "/v1/tasks", body)
+                .unwrap()
+                .unwrap()
         };
         assert_eq!(key(0, b"{}"), key(0, b"{}"));
         assert_ne!(key(0, b"{}").0, key(1000, b"{}").0);
         assert_ne!(key(0, b"{}").1, key(0, b"{ }").1);
-        assert!(idempotency_key(&headers("idempotency-key", "a b"), &connection(0), "POST", "/", b"").is_err());
+        assert!(
+            idempotency_key(&headers("idempotency-key", "a b"), &connection(0), "POST", "/", b"").is_err()
+        );
     }
 }

@@ -56,11 +56,16 @@ pub(super) async fn events(control: &Control, call: &Call) -> Result<Response<Bo
 
 async fn read_ask(control: &Control, call: &Call) -> Result<Ask, Problem> {
     let headers = call.head.headers();
-    let accepts = text_header(headers, header::ACCEPT.as_str()).is_some_and(|a| a.contains("text/event-stream"));
+    let accepts =
+        text_header(headers, header::ACCEPT.as_str()).is_some_and(|a| a.contains("text/event-stream"));
     let since = match (call.query.text("since"), text_header(headers, "last-event-id")) {
         // The newer word: a browser repeats the address and adds the header when it resumes.
-        (_, Some(id)) => Some(place(id).ok_or_else(|| Problem::new(Code::BadRequest, "Last-Event-ID is REVISION.INDEX"))?),
-        (Some(text), None) => Some(place(text).ok_or_else(|| bad_parameter("since", "a revision, or REVISION.INDEX"))?),
+        (_, Some(id)) => {
+            Some(place(id).ok_or_else(|| Problem::new(Code::BadRequest, "Last-Event-ID is REVISION.INDEX"))?)
+        }
+        (Some(text), None) => {
+            Some(place(text).ok_or_else(|| bad_parameter("since", "a revision, or REVISION.INDEX"))?)
+        }
         (None, None) => None,
     };
     let limit = call.query.parsed::<u32>("limit")?;
@@ -78,7 +83,12 @@ async fn read_ask(control: &Control, call: &Call) -> Result<Ask, Problem> {
         }),
         None => None,
     };
-    Ok(Ask { since, limit, filter: EventFilter { task, node: None }, follow: accepts || call.query.flag("follow")? })
+    Ok(Ask {
+        since,
+        limit,
+        filter: EventFilter { task, node: None },
+        follow: accepts || call.query.flag("follow")?,
+    })
 }
 
 /// `12` is after the whole of revision 12, `12.3` after its event 3.
@@ -144,7 +154,12 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(&mut self, manager: &ManagerHandle, mut live: broadcast::Receiver<Published>, ask: &Ask) -> Result<(), Over> {
+    async fn run(
+        &mut self,
+        manager: &ManagerHandle,
+        mut live: broadcast::Receiver<Published>,
+        ask: &Ask,
+    ) -> Result<(), Over> {
         // Headers go out with the first bytes: a reader learns at once that it is connected.
         self.write(": connected\n\n".to_owned()).await?;
         self.history(manager, ask).await?;
@@ -156,8 +171,9 @@ impl Reader {
                 }
                 Ok(Ok(published)) => published,
                 Ok(Err(broadcast::error::RecvError::Lagged(sets))) => {
-                    let problem = Problem::new(Code::Gone, format!("this reader is {sets} sets of events behind"))
-                        .hint("resume with Last-Event-ID");
+                    let problem =
+                        Problem::new(Code::Gone, format!("this reader is {sets} sets of events behind"))
+                            .hint("resume with Last-Event-ID");
                     return self.end(&problem).await;
                 }
                 Ok(Err(broadcast::error::RecvError::Closed)) => return Err(Over),

@@ -29,13 +29,19 @@ const AHEAD: usize = 8;
 /// The longest command, in bytes: what travels in a request's target must fit into a head.
 const SPEC_BYTES_MAX: usize = 64 * 1024;
 
-pub(super) async fn exec(control: &Control, mut call: Call, body: Incoming) -> Result<Response<Body>, Problem> {
+pub(super) async fn exec(
+    control: &Control,
+    mut call: Call,
+    body: Incoming,
+) -> Result<Response<Body>, Problem> {
     let upgrade = hyper::upgrade::on(&mut call.head);
-    let asked = text_header(call.head.headers(), header::UPGRADE.as_str()).is_some_and(|p| p.eq_ignore_ascii_case(PROTOCOL));
+    let asked = text_header(call.head.headers(), header::UPGRADE.as_str())
+        .is_some_and(|p| p.eq_ignore_ascii_case(PROTOCOL));
     let (exec, _) = read_body::<ExecTask>(&call, body).await?;
     if !asked {
-        return Err(Problem::new(Code::BadRequest, "exec needs an upgraded connection")
-            .hint(format!("send `Connection: Upgrade` and `Upgrade: {PROTOCOL}`, or use orcactl task exec")));
+        return Err(Problem::new(Code::BadRequest, "exec needs an upgraded connection").hint(format!(
+            "send `Connection: Upgrade` and `Upgrade: {PROTOCOL}`, or use orcactl task exec"
+        )));
     }
     if exec.command.is_empty() {
         return Err(Problem::new(Code::BadRequest, "`command` is empty: there is nothing to run"));
@@ -46,12 +52,16 @@ pub(super) async fn exec(control: &Control, mut call: Call, body: Incoming) -> R
     let query = worker::ExecQuery { of: source.of, exec };
     let query = serde_json::to_string(&query).map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
     if query.len() > SPEC_BYTES_MAX {
-        return Err(Problem::new(Code::TooLarge, format!("the command is longer than {SPEC_BYTES_MAX} bytes")));
+        return Err(Problem::new(
+            Code::TooLarge,
+            format!("the command is longer than {SPEC_BYTES_MAX} bytes"),
+        ));
     }
     let target = format!("{}?spec={}", worker::EXEC, encode(&query));
     let (to_worker, input) = http::pieces(AHEAD);
     let asker = control.workers.asker(source.node)?;
-    let answer = asker.open(Method::POST, &target, input, LINK_TIME).await.map_err(h2::AskError::into_problem)?;
+    let answer =
+        asker.open(Method::POST, &target, input, LINK_TIME).await.map_err(h2::AskError::into_problem)?;
     let (stop, writes, id) = (control.stop.clone(), call.connection.writes.clone(), call.id.clone());
     tokio::spawn(async move {
         match upgrade.await {
@@ -96,7 +106,8 @@ async fn carry(upgraded: Upgraded, to_worker: mpsc::Sender<Bytes>, mut output: I
             let bytes = match frame {
                 Ok(frame) => frame.into_data().unwrap_or_default(),
                 Err(error) => {
-                    let problem = Problem::new(Code::NodeAway, "the connection to the task's node broke").because(error.to_string());
+                    let problem = Problem::new(Code::NodeAway, "the connection to the task's node broke")
+                        .because(error.to_string());
                     Bytes::from(Frame::Error(serde_json::to_vec(&problem).unwrap_or_default()).encode())
                 }
             };

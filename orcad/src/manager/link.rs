@@ -48,7 +48,8 @@ impl Workers {
     pub fn asker(&self, node: NodeId) -> Result<Asker, Problem> {
         let by_node = self.by_node.lock().unwrap_or_else(PoisonError::into_inner);
         by_node.get(&node).filter(|a| !a.is_closed()).cloned().ok_or_else(|| {
-            Problem::new(Code::NodeAway, "the task's node is not connected").hint("orcactl node list; systemctl status orcad there")
+            Problem::new(Code::NodeAway, "the task's node is not connected")
+                .hint("orcactl node list; systemctl status orcad there")
         })
     }
 
@@ -67,7 +68,12 @@ pub struct Link {
 
 impl Link {
     /// The end of a manager; polls are answered at once after `stop`.
-    pub fn new(manager: ManagerHandle, workers: Arc<Workers>, ids: Box<dyn IdSource + Send>, stop: CancellationToken) -> Self {
+    pub fn new(
+        manager: ManagerHandle,
+        workers: Arc<Workers>,
+        ids: Box<dyn IdSource + Send>,
+        stop: CancellationToken,
+    ) -> Self {
         Self { manager, workers, ids: Mutex::new(ids), stop }
     }
 
@@ -87,7 +93,8 @@ impl Link {
                     match incoming.purpose {
                         Purpose::WorkerAsks => {
                             let node = incoming.node;
-                            h2::serve(incoming.io, move |request| Arc::clone(&link).answer(node, request)).await;
+                            h2::serve(incoming.io, move |request| Arc::clone(&link).answer(node, request))
+                                .await;
                         }
                         Purpose::ManagerAsks => link.ask_worker(incoming).await,
                     }
@@ -187,7 +194,9 @@ impl Link {
         let spec = self
             .manager
             .read(move |manager, _| {
-                let needed = manager.assignment(node).is_some_and(|set| set.placements.values().any(|p| p.spec == digest));
+                let needed = manager
+                    .assignment(node)
+                    .is_some_and(|set| set.placements.values().any(|p| p.spec == digest));
                 if needed { manager.spec_by_digest(&digest) } else { None }
             })
             .await?;

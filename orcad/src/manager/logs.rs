@@ -96,7 +96,8 @@ fn point(text: &str, now: Time) -> Result<Time, Problem> {
     if let Ok(span) = text.parse::<Span>() {
         return Ok(Time::from_ms(now.ms().saturating_sub(i64::try_from(span.ms()).unwrap_or(i64::MAX))));
     }
-    text.parse().map_err(|_| bad_parameter("since", "a point in time (2026-01-02T03:04:05Z), or how long ago (10m)"))
+    text.parse()
+        .map_err(|_| bad_parameter("since", "a point in time (2026-01-02T03:04:05Z), or how long ago (10m)"))
 }
 
 fn attempt_gone(number: u32, view: Option<&TaskView>) -> Problem {
@@ -191,12 +192,23 @@ impl Teller {
     }
 
     /// Passes an attempt's lines on as they come.
-    async fn pass(&self, source: &LogSource, follow: bool, tail: Option<u32>, since: Option<Time>) -> Result<Passed, Gone> {
+    async fn pass(
+        &self,
+        source: &LogSource,
+        follow: bool,
+        tail: Option<u32>,
+        since: Option<Time>,
+    ) -> Result<Passed, Gone> {
         let mut body = match self.open(source, follow, tail, since).await {
             Ok(body) => body,
-            Err(problem) if follow && problem.code == Code::NodeAway => return Ok(Passed::Broken(problem.detail)),
+            Err(problem) if follow && problem.code == Code::NodeAway => {
+                return Ok(Passed::Broken(problem.detail));
+            }
             Err(problem) => {
-                let why = format!("the output of attempt {} cannot be read: {}", source.attempt.number, problem.detail);
+                let why = format!(
+                    "the output of attempt {} cannot be read: {}",
+                    source.attempt.number, problem.detail
+                );
                 if !follow {
                     self.note(why.clone()).await?;
                 }
@@ -216,16 +228,30 @@ impl Teller {
         Ok(Passed::All)
     }
 
-    async fn open(&self, source: &LogSource, follow: bool, tail: Option<u32>, since: Option<Time>) -> Result<Incoming, Problem> {
+    async fn open(
+        &self,
+        source: &LogSource,
+        follow: bool,
+        tail: Option<u32>,
+        since: Option<Time>,
+    ) -> Result<Incoming, Problem> {
         let query = LogQuery { of: source.of.clone(), follow, tail, since };
         let asker = self.workers.asker(source.node)?;
         let body = h2::json_body(&query).map_err(h2::AskError::into_problem)?;
-        let answer = asker.open(Method::POST, worker::LOGS, body, LINK_TIME).await.map_err(h2::AskError::into_problem)?;
+        let answer = asker
+            .open(Method::POST, worker::LOGS, body, LINK_TIME)
+            .await
+            .map_err(h2::AskError::into_problem)?;
         Ok(answer.into_body())
     }
 
     /// Where the newest attempt has fewer lines than were asked for, the last ones of earlier attempts come before.
-    async fn tail_of_earlier(&self, earlier: &[LogSource], newest: &LogSource, tail: u32) -> Result<(), Gone> {
+    async fn tail_of_earlier(
+        &self,
+        earlier: &[LogSource],
+        newest: &LogSource,
+        tail: u32,
+    ) -> Result<(), Gone> {
         let mut missing = (tail as usize).saturating_sub(self.last_lines(newest, tail).await.len());
         let mut parts: Vec<(Vec<Bytes>, &LogSource)> = Vec::new();
         for source in earlier.iter().rev() {
@@ -249,7 +275,9 @@ impl Teller {
 
     /// The last lines of an attempt, whole in memory; none where they cannot be read.
     async fn last_lines(&self, source: &LogSource, tail: u32) -> Vec<Bytes> {
-        let Ok(mut body) = self.open(source, false, Some(tail), self.ask.since).await else { return Vec::new() };
+        let Ok(mut body) = self.open(source, false, Some(tail), self.ask.since).await else {
+            return Vec::new();
+        };
         let (mut lines, mut held, mut rest) = (VecDeque::new(), 0, BytesMut::new());
         while let Some(Ok(frame)) = body.frame().await {
             let Ok(data) = frame.into_data() else { continue };
@@ -292,7 +320,10 @@ impl Teller {
     }
 
     /// The task, its attempt after `number` if that has a container, how `number` ended, and the wait for what comes.
-    async fn look(&self, number: u32) -> Option<(TaskView, Option<LogSource>, Option<AttemptStatus>, Parked)> {
+    async fn look(
+        &self,
+        number: u32,
+    ) -> Option<(TaskView, Option<LogSource>, Option<AttemptStatus>, Parked)> {
         let (task, waiters) = (self.task, std::sync::Arc::clone(self.manager.waiters()));
         let looked = self.manager.read(move |manager, now| {
             let view = manager.task_view(task, now)?;

@@ -10,7 +10,8 @@ use super::control::{Call, Control, list as list_answer, read_body, tagged};
 use crate::net::http::Body;
 
 pub(super) async fn list(control: &Control) -> Result<Response<Body>, Problem> {
-    let (nodes, revision) = control.manager.read(|manager, now| (manager.node_list(now), manager.revision())).await?;
+    let (nodes, revision) =
+        control.manager.read(|manager, now| (manager.node_list(now), manager.revision())).await?;
     Ok(list_answer(nodes, revision, None))
 }
 
@@ -20,7 +21,11 @@ pub(super) async fn inspect(control: &Control, call: &Call) -> Result<Response<B
     Ok(tagged(StatusCode::OK, detail.node.revision, &detail))
 }
 
-pub(super) async fn set_availability(control: &Control, call: &Call, body: Incoming) -> Result<Response<Body>, Problem> {
+pub(super) async fn set_availability(
+    control: &Control,
+    call: &Call,
+    body: Incoming,
+) -> Result<Response<Body>, Problem> {
     let (set, bytes) = read_body::<SetAvailability>(call, body).await?;
     control.ask(call, &bytes, Asking::SetAvailability { node: call.part.clone(), set }).await
 }

@@ -84,7 +84,10 @@ impl ManagerHandle {
     }
 
     /// Reads the core.
-    pub async fn read<T: Send + 'static>(&self, read: impl FnOnce(&Manager, Now) -> T + Send + 'static) -> Result<T, Problem> {
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Manager, Now) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
         self.handle.read(read).await.map_err(|_| stopping())
     }
 
@@ -177,8 +180,11 @@ impl ManagerRole {
             if let Effect::Reply { token, .. } = effect
                 && let Some(waiting) = self.replies.take(token)
             {
-                let problem = Problem::new(Code::StoreFull, "the disk of the state folder is full: nothing was changed")
-                    .hint("df -h /var/lib/orca, then free space on it; stop and remove still work");
+                let problem = Problem::new(
+                    Code::StoreFull,
+                    "the disk of the state folder is full: nothing was changed",
+                )
+                .hint("df -h /var/lib/orca, then free space on it; stop and remove still work");
                 let _ = waiting.send(Err(problem));
             }
         }
@@ -222,7 +228,11 @@ impl Role for ManagerRole {
         match self.store.space() {
             Ok(space) if self.space.1 != Some(space.scarce) => {
                 if space.scarce {
-                    tracing::warn!(free = space.free, total = space.total, "the disk of the state folder is nearly full");
+                    tracing::warn!(
+                        free = space.free,
+                        total = space.total,
+                        "the disk of the state folder is nearly full"
+                    );
                 }
                 self.space.1 = Some(space.scarce);
                 Some(Event::Space { scarce: space.scarce })

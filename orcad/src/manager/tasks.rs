@@ -2,7 +2,9 @@
 
 use hyper::body::Incoming;
 use hyper::{Response, StatusCode};
-use orca_api::control::{ExplainSpec, LIST_MAX, RestartTask, StartTask, StopTask, TaskDetail, TaskView, WAIT_MAX};
+use orca_api::control::{
+    ExplainSpec, LIST_MAX, RestartTask, StartTask, StopTask, TaskDetail, TaskView, WAIT_MAX,
+};
 use orca_api::error::Problem;
 use orca_api::name::Name;
 use orca_api::route::Access;
@@ -22,7 +24,8 @@ pub(super) async fn list(control: &Control, call: &Call) -> Result<Response<Body
         return Err(bad_parameter("limit", format!("1 to {LIST_MAX}")));
     }
     let after = call.query.parsed::<Name>("continue")?;
-    let (mut tasks, revision) = control.manager.read(|manager, now| (manager.task_list(now), manager.revision())).await?;
+    let (mut tasks, revision) =
+        control.manager.read(|manager, now| (manager.task_list(now), manager.revision())).await?;
     tasks.retain(|task| after.as_ref().is_none_or(|after| task.name > *after) && filter.fits(task));
     let more = tasks.len() > limit;
     tasks.truncate(limit);
@@ -50,11 +53,18 @@ impl Filter {
             match key.trim() {
                 "phase" => {
                     let phase = serde_json::from_value(value.into());
-                    filter.phase = Some(phase.map_err(|_| bad_parameter("filter", "phase is pending, scheduled, running, completed or failed"))?);
+                    filter.phase = Some(phase.map_err(|_| {
+                        bad_parameter("filter", "phase is pending, scheduled, running, completed or failed")
+                    })?);
                 }
                 "node" => filter.node = Some(value.to_owned()),
                 "name" => filter.name = Some(value.to_owned()),
-                _ => return Err(bad_parameter("filter", "write phase=…, node=… or name=PREFIX*, several with commas")),
+                _ => {
+                    return Err(bad_parameter(
+                        "filter",
+                        "write phase=…, node=… or name=PREFIX*, several with commas",
+                    ));
+                }
             }
         }
         Ok(filter)
@@ -62,7 +72,8 @@ impl Filter {
 
     fn fits(&self, task: &TaskView) -> bool {
         let on = |node: &str| {
-            task.node.as_ref().is_some_and(|n| n.as_str() == node) || task.node_id.is_some_and(|id| id.to_string() == node.to_ascii_uppercase())
+            task.node.as_ref().is_some_and(|n| n.as_str() == node)
+                || task.node_id.is_some_and(|id| id.to_string() == node.to_ascii_uppercase())
         };
         let named = |name: &str| match name.strip_suffix('*') {
             Some(prefix) => task.name.as_str().starts_with(prefix),
@@ -84,7 +95,11 @@ pub(super) async fn stop(control: &Control, call: &Call, body: Incoming) -> Resu
     control.ask(call, &bytes, Asking::Stop { task: call.part.clone(), how }).await
 }
 
-pub(super) async fn restart(control: &Control, call: &Call, body: Incoming) -> Result<Response<Body>, Problem> {
+pub(super) async fn restart(
+    control: &Control,
+    call: &Call,
+    body: Incoming,
+) -> Result<Response<Body>, Problem> {
     let (RestartTask {}, bytes) = read_body(call, body).await?;
     control.ask(call, &bytes, Asking::Restart { task: call.part.clone() }).await
 }
@@ -140,7 +155,11 @@ pub(super) async fn explain(control: &Control, call: &Call) -> Result<Response<B
     Ok(ok(&control.manager.read(move |manager, now| manager.explain_task(&text, now)).await??))
 }
 
-pub(super) async fn explain_spec(control: &Control, call: &Call, body: Incoming) -> Result<Response<Body>, Problem> {
+pub(super) async fn explain_spec(
+    control: &Control,
+    call: &Call,
+    body: Incoming,
+) -> Result<Response<Body>, Problem> {
     let (explain, _) = read_body::<ExplainSpec>(call, body).await?;
     let errors = explain.spec.check();
     if !errors.is_empty() {
@@ -168,7 +187,8 @@ mod tests {
     #[test]
     fn filters_are_read_strictly() {
         let filter = Filter::read("phase=running, name=web*,node=n1").unwrap();
-        let wanted = Filter { phase: Some(Phase::Running), node: Some("n1".into()), name: Some("web*".into()) };
+        let wanted =
+            Filter { phase: Some(Phase::Running), node: Some("n1".into()), name: Some("web*".into()) };
         assert_eq!(filter, wanted);
         for wrong in ["phase=up", "colour=red", "x"] {
             assert_eq!(Filter::read(wrong).unwrap_err().code, Code::BadRequest, "{wrong}");

@@ -44,7 +44,11 @@ struct ByTask {
 
 impl Default for Waiters {
     fn default() -> Self {
-        Self { parked: Mutex::default(), nodes: Mutex::default(), followers: broadcast::Sender::new(FOLLOW_SETS) }
+        Self {
+            parked: Mutex::default(),
+            nodes: Mutex::default(),
+            followers: broadcast::Sender::new(FOLLOW_SETS),
+        }
     }
 }
 
@@ -57,7 +61,8 @@ impl Waiters {
     pub fn park(self: &Arc<Self>, task: TaskId) -> Result<Parked, Problem> {
         let mut by_task = self.by_task();
         if by_task.count >= WAITERS_MAX {
-            return Err(Problem::new(Code::Busy, format!("{WAITERS_MAX} requests are waiting already")).hint("try again in a moment"));
+            return Err(Problem::new(Code::Busy, format!("{WAITERS_MAX} requests are waiting already"))
+                .hint("try again in a moment"));
         }
         let (wake, woken) = oneshot::channel();
         let number = by_task.next;

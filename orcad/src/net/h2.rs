@@ -105,7 +105,13 @@ impl Asker {
     }
 
     /// Sends a request and waits for the head of its answer. An answer that is no success becomes [`AskError::Refused`].
-    pub async fn open(&self, method: Method, target: &str, body: Body, limit: Duration) -> Result<Response<Incoming>, AskError> {
+    pub async fn open(
+        &self,
+        method: Method,
+        target: &str,
+        body: Body,
+        limit: Duration,
+    ) -> Result<Response<Incoming>, AskError> {
         let request = Request::builder()
             .method(method)
             .uri(format!("http://link{target}"))
@@ -133,7 +139,12 @@ impl Asker {
     }
 
     /// Sends a message and reads the answer. `parked` is how long the other side may keep it.
-    pub async fn ask<T: DeserializeOwned>(&self, target: &str, message: &impl Serialize, parked: Duration) -> Result<T, AskError> {
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        target: &str,
+        message: &impl Serialize,
+        parked: Duration,
+    ) -> Result<T, AskError> {
         let limit = LINK_TIME + parked;
         let body = serde_json::to_vec(message).map_err(|e| AskError::Garbled(e.to_string()))?;
         let answer = self.open(Method::POST, target, full(body), limit).await?;

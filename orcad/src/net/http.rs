@@ -29,7 +29,9 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 /// A body that comes in pieces, and where to put them. It ends when the sender is dropped.
 pub fn pieces(ahead: usize) -> (mpsc::Sender<Bytes>, Body) {
     let (to, mut from) = mpsc::channel::<Bytes>(ahead);
-    let stream = futures_util::stream::poll_fn(move |cx| from.poll_recv(cx).map(|piece| piece.map(|p| Ok(Frame::data(p)))));
+    let stream = futures_util::stream::poll_fn(move |cx| {
+        from.poll_recv(cx).map(|piece| piece.map(|p| Ok(Frame::data(p))))
+    });
     (to, StreamBody::new(stream).boxed_unsync())
 }
 
@@ -37,7 +39,9 @@ pub fn pieces(ahead: usize) -> (mpsc::Sender<Bytes>, Body) {
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
         Ok(bytes) => typed(status, "application/json", bytes),
-        Err(error) => problem(&Problem::new(Code::Internal, format!("the answer cannot be written: {error}"))),
+        Err(error) => {
+            problem(&Problem::new(Code::Internal, format!("the answer cannot be written: {error}")))
+        }
     }
 }
 
@@ -93,7 +97,9 @@ pub async fn body(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem>
     let bytes = match tokio::time::timeout(time, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
-        Ok(Err(error)) => return Err(Problem::new(Code::BadRequest, "the body broke off").because(error.to_string())),
+        Ok(Err(error)) => {
+            return Err(Problem::new(Code::BadRequest, "the body broke off").because(error.to_string()));
+        }
         Err(_) => return Err(Problem::new(Code::TooSlow, format!("the body did not come within {time:?}"))),
     };
     if !bytes.is_empty() && !is_json(headers) {
@@ -124,14 +130,18 @@ impl Query {
             };
             if !known.iter().any(|(known, _)| *known == name) {
                 let shown: String = name.chars().take(40).collect();
-                let problem = Problem::new(Code::BadRequest, format!("there is no query parameter `{shown}` here"));
+                let problem =
+                    Problem::new(Code::BadRequest, format!("there is no query parameter `{shown}` here"));
                 return Err(match orca_api::text::nearest(&name, known.iter().map(|k| k.0)) {
                     Some(near) => problem.hint(format!("did you mean `{near}`?")),
                     None => problem.hint(list_of(known)),
                 });
             }
             if all.iter().any(|(other, _)| *other == name) {
-                return Err(Problem::new(Code::BadRequest, format!("the query parameter `{name}` is there twice")));
+                return Err(Problem::new(
+                    Code::BadRequest,
+                    format!("the query parameter `{name}` is there twice"),
+                ));
             }
             all.push((name, value));
         }

@@ -20,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::http::Body;
-use super::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_UID_MAX, DRAIN_TIME, HEAD_BYTES_MAX, HEAD_TIME, HEADERS_MAX, WRITE_TIME};
+use super::limits::{
+    CONNECTIONS_MAX, CONNECTIONS_PER_UID_MAX, DRAIN_TIME, HEAD_BYTES_MAX, HEAD_TIME, HEADERS_MAX, WRITE_TIME,
+};
 use super::timed::{Lift, WriteDeadline};
 
 /// How long to wait after an accept that failed for want of descriptors or memory.
@@ -42,7 +44,11 @@ pub struct Connection {
 /// Answers requests.
 pub trait Service: Send + Sync + 'static {
     /// Answers one.
-    fn answer(self: Arc<Self>, connection: Connection, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    fn answer(
+        self: Arc<Self>,
+        connection: Connection,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Connections by user.
@@ -84,7 +90,12 @@ impl Drop for Place {
 }
 
 /// Accepts and serves until `stop`, then lets the connections come to their end for [`DRAIN_TIME`] at most.
-pub async fn serve<S: Service>(listener: UnixListener, access: Access, service: Arc<S>, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve<S: Service>(
+    listener: UnixListener,
+    access: Access,
+    service: Arc<S>,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let connections = TaskTracker::new();
     let room = Arc::new(Room::default());
     loop {
@@ -130,7 +141,13 @@ pub async fn serve<S: Service>(listener: UnixListener, access: Access, service: 
     Ok(())
 }
 
-async fn connection<S: Service>(stream: UnixStream, peer: Peer, access: Access, service: Arc<S>, stop: CancellationToken) {
+async fn connection<S: Service>(
+    stream: UnixStream,
+    peer: Peer,
+    access: Access,
+    service: Arc<S>,
+    stop: CancellationToken,
+) {
     let io = WriteDeadline::new(stream, WRITE_TIME);
     let about = Connection { peer, access, writes: io.lift() };
     let answer = service_fn(move |request| {
@@ -162,7 +179,8 @@ async fn connection<S: Service>(stream: UnixStream, peer: Peer, access: Access, 
 
 /// Says that there is no room, without reading the request.
 async fn shed(mut stream: UnixStream) {
-    let problem = Problem::new(Code::Busy, "too many connections at once").hint("close some, or try again in a moment");
+    let problem =
+        Problem::new(Code::Busy, "too many connections at once").hint("close some, or try again in a moment");
     let body = serde_json::to_string(&problem).unwrap_or_default();
     let text = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}",

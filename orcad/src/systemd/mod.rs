@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `READY=1`, `STATUS=`, `RELOADING=1`, `STOPPING=1`, `EXTEND_TIMEOUT_USEC=` | the run of the daemon | here |
 //! | `WATCHDOG=1` | a driver, after a completed turn | here |
-//! | the control socket: handed over, or bound | the run, once | `socket.rs` |
+//! | the control and the view socket: handed over, or bound | the run, once | `socket.rs` |
 //! | TERM, INT, HUP | the run | `signal.rs` |
 //! | `SystemState` over D-Bus | the run, once it was told to stop | `state.rs` |
 //!
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 
 pub use self::signal::{Signal, Signals};
-pub use self::socket::{Bound, GROUP, SocketError, control_socket, handed_over};
+pub use self::socket::{Bound, GROUP, Handed, SocketError, control_socket, handed_over, view_socket};
 pub use self::state::machine_stops;
 
 fn tell(states: &[NotifyState<'_>]) {
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_watchdog_is_told_a_few_times_a_period() {
-        let watchdog = Watchdog::new(Duration::from_secs(60));
+        let watchdog = Watchdog::new(Duration::from_mins(1));
         assert_eq!(watchdog.every(), Duration::from_secs(20));
         let told = (0..60_000u64).filter(|ms| watchdog.due(*ms)).count();
         assert_eq!(told, 6);

@@ -1,4 +1,4 @@
-//! The control socket: taken over from systemd, or bound by its path.
+//! The control socket and the view socket: taken over from systemd, or bound by their paths.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -13,8 +13,14 @@ use tokio::net::UnixListener;
 
 /// Who is in this group may use the control socket, and so is root on every node.
 pub const GROUP: &str = "orca";
-/// The name of the control socket in the socket unit (`FileDescriptorName=`).
+/// Who is in this group may use the view socket, and so read.
+const VIEW_GROUP: &str = "orca-view";
+/// The view socket's name, beside the control socket.
+const VIEW_NAME: &str = "view.sock";
+/// The name of the control socket in its unit (`FileDescriptorName=`).
 const DESCRIPTOR: &str = "control";
+/// The name of the view socket in its unit.
+const VIEW_DESCRIPTOR: &str = "view";
 /// Connections that wait to be accepted: what systemd gives a socket unit by default is 4096; the kernel caps it.
 const BACKLOG: i32 = 4096;
 
@@ -70,23 +76,38 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|m| (m.dev(), m.ino()))
 }
 
-/// Takes the control socket that systemd hands over, if it does: the descriptor with the right name or, where names are
-/// not given, the first Unix listener. To be called before there are threads, since it takes the variables away that
-/// said so.
+/// What systemd handed over.
+#[derive(Debug, Default)]
+pub struct Handed {
+    /// The control socket.
+    pub control: Option<StdListener>,
+    /// The view socket.
+    pub view: Option<StdListener>,
+}
+
+/// Takes the sockets that systemd hands over, if it does: the descriptors with the right names. The control socket may
+/// also be the first Unix listener of another name, as where names are not given; the view socket never is, and is never
+/// taken for the control socket. To be called before there are threads, since it takes the variables away that said so.
 ///
 /// # Errors
 /// [`SocketError::Handed`]
-pub fn handed_over() -> Result<Option<StdListener>, SocketError> {
+pub fn handed_over() -> Result<Handed, SocketError> {
     let names = std::env::var("LISTEN_FDNAMES").ok();
     choose(ListenFd::from_env(), names.as_deref())
 }
 
-fn choose(mut handed: ListenFd, names: Option<&str>) -> Result<Option<StdListener>, SocketError> {
-    if let Some(at) = names.and_then(|names| names.split(':').position(|name| name == DESCRIPTOR)) {
-        return handed.take_unix_listener(at).map_err(SocketError::Handed);
-    }
-    // Others may be of another kind: they are left alone.
-    Ok((0..handed.len()).find_map(|at| handed.take_unix_listener(at).ok().flatten()))
+fn choose(mut handed: ListenFd, names: Option<&str>) -> Result<Handed, SocketError> {
+    let named = |wanted: &str| names.and_then(|names| names.split(':').position(|name| name == wanted));
+    let view = match named(VIEW_DESCRIPTOR) {
+        Some(at) => handed.take_unix_listener(at).map_err(SocketError::Handed)?,
+        None => None,
+    };
+    let control = match named(DESCRIPTOR) {
+        Some(at) => handed.take_unix_listener(at).map_err(SocketError::Handed)?,
+        // Others may be of another kind: they are left alone. What is taken already is not found again.
+        None => (0..handed.len()).find_map(|at| handed.take_unix_listener(at).ok().flatten()),
+    };
+    Ok(Handed { control, view })
 }
 
 /// The control socket: the one that was handed over, or one that is bound by its path, whose file lives as long as the
@@ -103,13 +124,34 @@ pub fn control_socket(
         let listener = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener));
         return listener.map(|listener| (listener, None)).map_err(SocketError::Handed);
     }
-    let (listener, bound) = bind_path(path)?;
+    let (listener, bound) = bind_path(path, GROUP)?;
     UnixListener::from_std(listener)
         .map(|listener| (listener, Some(bound)))
         .map_err(|source| SocketError::Bind { path: path.to_owned(), source })
 }
 
-fn bind_path(path: &Path) -> Result<(StdListener, Bound), SocketError> {
+/// The view socket: the one that was handed over, or, where the daemon bound its control socket itself and there is a
+/// group to give it to, one beside it. To be called within the runtime.
+///
+/// # Errors
+/// [`SocketError`]
+pub fn view_socket(
+    handed: Option<StdListener>,
+    control: Option<&Bound>,
+) -> Result<Option<(UnixListener, Option<Bound>)>, SocketError> {
+    if let Some(listener) = handed {
+        let listener = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener));
+        return listener.map(|listener| Some((listener, None))).map_err(SocketError::Handed);
+    }
+    let Some(control) = control.filter(|_| id_of(VIEW_GROUP).is_some()) else { return Ok(None) };
+    let path = control.path.with_file_name(VIEW_NAME);
+    let (listener, bound) = bind_path(&path, VIEW_GROUP)?;
+    UnixListener::from_std(listener)
+        .map(|listener| Some((listener, Some(bound))))
+        .map_err(|source| SocketError::Bind { path, source })
+}
+
+fn bind_path(path: &Path, group: &str) -> Result<(StdListener, Bound), SocketError> {
     if let Some(folder) = path.parent() {
         DirBuilder::new()
             .recursive(true)
@@ -125,7 +167,7 @@ fn bind_path(path: &Path) -> Result<(StdListener, Bound), SocketError> {
         fchmod(&socket, Mode::from_raw_mode(0o660))?;
         bind(&socket, &SocketAddrUnix::new(path)?)?;
         let bound = Bound { path: path.to_owned(), file: identity(path)? };
-        give_to_group(path);
+        give_to_group(path, group);
         listen(&socket, BACKLOG)?;
         Ok((StdListener::from(socket), bound))
     };
@@ -149,13 +191,15 @@ fn clear(path: &Path) -> Result<(), SocketError> {
 }
 
 /// Gives the socket to the group, where there is one. Without it, the socket is its owner's alone.
-fn give_to_group(path: &Path) {
-    let Some(id) = fs::read_to_string("/etc/group").ok().and_then(|groups| group_id(&groups, GROUP)) else {
-        return;
-    };
+fn give_to_group(path: &Path, group: &str) {
+    let Some(id) = id_of(group) else { return };
     if let Err(error) = std::os::unix::fs::chown(path, None, Some(id)) {
-        tracing::warn!(%error, group = GROUP, "the control socket cannot be given to its group");
+        tracing::warn!(%error, group, path = %path.display(), "the socket cannot be given to its group");
     }
+}
+
+fn id_of(group: &str) -> Option<u32> {
+    fs::read_to_string("/etc/group").ok().and_then(|groups| group_id(&groups, group))
 }
 
 /// `orca:x:995:alice,bob`, as group(5) says.
@@ -180,11 +224,11 @@ mod tests {
     fn it_is_for_owner_and_group_and_goes_when_its_daemon_goes() {
         let folder = folder();
         let path = folder.path().join("made/orca.sock");
-        let (listener, bound) = bind_path(&path).unwrap();
+        let (listener, bound) = bind_path(&path, GROUP).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode & 0o117, 0, "{mode:o}");
         assert!(UnixStream::connect(&path).is_ok());
-        assert!(matches!(bind_path(&path), Err(SocketError::Answered(_))), "somebody answers");
+        assert!(matches!(bind_path(&path, GROUP), Err(SocketError::Answered(_))), "somebody answers");
         drop((listener, bound));
         assert!(!path.exists());
     }
@@ -195,14 +239,14 @@ mod tests {
         let path = folder.path().join("orca.sock");
         drop(StdListener::bind(&path).unwrap());
         assert!(path.exists());
-        let (_listener, bound) = bind_path(&path).unwrap();
+        let (_listener, bound) = bind_path(&path, GROUP).unwrap();
 
         // The file of the next daemon is not removed by the last one.
         fs::remove_file(&path).unwrap();
         fs::write(&path, "kept").unwrap();
         drop(bound);
         assert!(path.exists());
-        assert!(matches!(bind_path(&path), Err(SocketError::InTheWay(_))));
+        assert!(matches!(bind_path(&path, GROUP), Err(SocketError::InTheWay(_))));
     }
 
     #[test]
@@ -215,7 +259,25 @@ mod tests {
 
     #[test]
     fn nothing_is_handed_over_without_systemd() {
-        assert!(matches!(choose(ListenFd::empty(), Some("control")), Ok(None)));
-        assert!(matches!(choose(ListenFd::empty(), None), Ok(None)));
+        for names in [Some("control:view"), None] {
+            let handed = choose(ListenFd::empty(), names).unwrap();
+            assert!(handed.control.is_none() && handed.view.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_view_socket_is_bound_only_beside_a_bound_control_socket_and_for_its_group() {
+        let folder = folder();
+        assert!(view_socket(None, None).unwrap().is_none(), "the control socket is systemd's");
+        let (_control, bound) = control_socket(None, &folder.path().join("orca.sock")).unwrap();
+        let view = view_socket(None, bound.as_ref()).unwrap();
+        assert_eq!(view.is_some(), id_of(VIEW_GROUP).is_some());
+        assert_eq!(folder.path().join("view.sock").exists(), view.is_some());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_handed_over_is_taken() {
+        let listener = StdListener::bind(folder().path().join("view")).unwrap();
+        assert!(matches!(view_socket(Some(listener), None), Ok(Some((_, None)))));
     }
 }

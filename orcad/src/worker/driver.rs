@@ -74,7 +74,14 @@ pub struct WorkerRole {
 
 impl WorkerRole {
     /// The role, with the core that was loaded from the store. Results of its operations go to `results`, its own queue.
-    pub fn new(core: Worker, store: WorkerStore, ids: Box<dyn IdSource + Send>, engine: Engine, results: WorkerHandle, metrics: Metrics) -> Self {
+    pub fn new(
+        core: Worker,
+        store: WorkerStore,
+        ids: Box<dyn IdSource + Send>,
+        engine: Engine,
+        results: WorkerHandle,
+        metrics: Metrics,
+    ) -> Self {
         let cluster = watch::Sender::new(core.cluster());
         Self {
             core,
@@ -114,8 +121,10 @@ impl WorkerRole {
                 continue;
             }
             // Pulls are bounded by the engine's own queue, a stop may take minutes, and a look must not wait for either.
-            let bounded = matches!(effect, Effect::Create { .. } | Effect::Start { .. } | Effect::Remove { .. });
-            let (engine, results, calls) = (self.engine.clone(), self.results.clone(), Arc::clone(&self.calls));
+            let bounded =
+                matches!(effect, Effect::Create { .. } | Effect::Start { .. } | Effect::Remove { .. });
+            let (engine, results, calls) =
+                (self.engine.clone(), self.results.clone(), Arc::clone(&self.calls));
             let metrics = self.metrics.clone();
             self.running.spawn(async move {
                 let place = if bounded { calls.acquire_owned().await.ok() } else { None };
@@ -175,7 +184,9 @@ impl Role for WorkerRole {
                 }
                 Err(CommitError::Full) => {
                     if !self.full {
-                        tracing::warn!("the disk of the state folder is full: the worker does nothing new until there is space");
+                        tracing::warn!(
+                            "the disk of the state folder is full: the worker does nothing new until there is space"
+                        );
                     }
                     self.full = true;
                     return Ok(());

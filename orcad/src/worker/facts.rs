@@ -52,9 +52,11 @@ impl Keeper {
     pub async fn look(&self) {
         let engine = self.engine.facts().await;
         if !engine.data_root.as_os_str().is_empty() {
-            self.engine_root.send_if_modified(|known| *known != engine.data_root && {
-                known.clone_from(&engine.data_root);
-                true
+            self.engine_root.send_if_modified(|known| {
+                *known != engine.data_root && {
+                    known.clone_from(&engine.data_root);
+                    true
+                }
             });
         }
         let root = self.engine_root.borrow().clone();

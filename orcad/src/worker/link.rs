@@ -14,15 +14,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orca_api::id::LifeId;
-use orca_api::link::{Assignment, Goodbye, Hello, LINK_VERSION, NodeFacts, Poll, PollAnswer, Report, ReportAnswer, SpecBody, Welcome};
+use orca_api::link::{
+    Assignment, Goodbye, Hello, LINK_VERSION, NodeFacts, Poll, PollAnswer, Report, ReportAnswer, SpecBody,
+    Welcome,
+};
 use orca_api::route::{encode, link};
 use orca_core::worker::Event;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::WorkerHandle;
 use super::driver::Outbox;
 use super::serve::Served;
-use super::WorkerHandle;
 use crate::driver::Stopped;
 use crate::net::h2::{self, AskError, Asker};
 use crate::net::memory::{Dialer, NotListening, Purpose};
@@ -106,7 +109,9 @@ impl LinkClient {
         let welcome: Welcome = asker.ask(link::HELLO, &hello, Duration::ZERO).await?;
         tracing::info!(node = %welcome.node, name = %welcome.name, "welcomed by the manager");
         *welcomed = Some(asker.clone());
-        self.worker.send(Event::Welcomed { cluster: welcome.cluster, node: welcome.node, name: welcome.name }).await?;
+        self.worker
+            .send(Event::Welcomed { cluster: welcome.cluster, node: welcome.node, name: welcome.name })
+            .await?;
         let io = self.dialer.dial(Purpose::ManagerAsks).await?;
         let served = Arc::clone(&self.served);
         let serving = h2::serve(io, move |request| Arc::clone(&served).answer(request));
@@ -120,7 +125,8 @@ impl LinkClient {
 
     async fn polls(&self, asker: &Asker, mut period: Duration) -> Result<(), Ended> {
         loop {
-            let (generation, conditions) = self.worker.read(|worker, _| (worker.generation(), worker.conditions())).await?;
+            let (generation, conditions) =
+                self.worker.read(|worker, _| (worker.generation(), worker.conditions())).await?;
             let poll = Poll { life: self.life, generation, conditions };
             let answer: PollAnswer = asker.ask(link::POLL, &poll, period).await?;
             period = answer.period.std();
@@ -171,7 +177,9 @@ impl LinkClient {
 
     async fn goodbye(&self, asker: &Asker) {
         let goodbye = Goodbye { life: self.life, reason: "stop".to_owned(), back_in: None };
-        match tokio::time::timeout(GOODBYE_TIME, asker.ask::<()>(link::GOODBYE, &goodbye, Duration::ZERO)).await {
+        match tokio::time::timeout(GOODBYE_TIME, asker.ask::<()>(link::GOODBYE, &goodbye, Duration::ZERO))
+            .await
+        {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the goodbye was not heard"),
             Err(_) => tracing::debug!("the goodbye was not answered"),

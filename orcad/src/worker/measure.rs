@@ -37,7 +37,12 @@ pub struct Measure {
 
 impl Measure {
     /// Measures for a worker; the figures are put where the manager asks for them.
-    pub fn new(config: &Config, worker: WorkerHandle, engine_root: watch::Receiver<PathBuf>, served: Arc<Served>) -> Self {
+    pub fn new(
+        config: &Config,
+        worker: WorkerHandle,
+        engine_root: watch::Receiver<PathBuf>,
+        served: Arc<Served>,
+    ) -> Self {
         Self { config: config.clone(), worker, engine_root, served }
     }
 

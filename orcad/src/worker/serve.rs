@@ -55,7 +55,9 @@ impl Served {
             (&Method::GET, LOAD) => Ok(http::json(StatusCode::OK, &*self.load())),
             (&Method::POST, LOGS) => self.logs(request).await,
             (&Method::POST, EXEC) => self.exec(request).await,
-            (method, path) => Err(Problem::new(Code::NoSuchRoute, format!("there is no {method} {path} on a worker"))),
+            (method, path) => {
+                Err(Problem::new(Code::NoSuchRoute, format!("there is no {method} {path} on a worker")))
+            }
         };
         result.unwrap_or_else(|problem| http::problem(&problem))
     }
@@ -92,7 +94,8 @@ impl Served {
     }
 
     async fn exec(&self, request: Request<Incoming>) -> Result<Response<Body>, Problem> {
-        let query = request.uri().query().and_then(|q| q.strip_prefix("spec=")).and_then(orca_api::route::decode);
+        let query =
+            request.uri().query().and_then(|q| q.strip_prefix("spec=")).and_then(orca_api::route::decode);
         let query = query.ok_or_else(|| Problem::new(Code::BadRequest, "the query `spec` is missing"))?;
         let query: ExecQuery = h2::read(query.as_bytes()).map_err(unreadable)?;
         let (_, container, alive) = self.container(query.of).await?;

@@ -1,6 +1,6 @@
 //! A daemon in this process: real socket, real stores in a folder of its own, and no engine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,6 +45,9 @@ impl Running {
         let _ = std::fs::remove_file(folder.path().join("s"));
         let listener = UnixListener::bind(folder.path().join("s")).expect("the socket is bound");
         let stop = CancellationToken::new();
+        let _ = std::fs::remove_file(folder.path().join("view"));
+        let view = UnixListener::bind(folder.path().join("view")).expect("the view socket is bound");
+        let daemon = daemon.with_view(Some(view));
         let served = tokio::spawn(daemon.serve(listener, Manners::default(), stop.clone()));
         Self { folder, stop, served }
     }
@@ -62,22 +65,26 @@ impl Running {
     /// Stops it and gives its folder back.
     pub async fn stopped(self) -> TempDir {
         self.stop.cancel();
-        tokio::time::timeout(SOON, self.served).await.expect("it stops in time").expect("no panic").expect("it stops well");
+        tokio::time::timeout(SOON, self.served)
+            .await
+            .expect("it stops in time")
+            .expect("no panic")
+            .expect("it stops well");
         self.folder
     }
 
     /// A connection of its own.
     pub async fn connect(&self) -> SendRequest<Full<Bytes>> {
-        let io = UnixStream::connect(self.socket()).await.expect("it accepts");
-        let (send, connection) = handshake(TokioIo::new(io)).await.expect("a handshake");
-        tokio::spawn(connection);
-        send
+        connect(&self.socket()).await
     }
 
     /// Sends a request on a connection of its own.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
         let mut send = self.connect().await;
-        tokio::time::timeout(SOON, send.send_request(request)).await.expect("an answer in time").expect("an answer")
+        tokio::time::timeout(SOON, send.send_request(request))
+            .await
+            .expect("an answer in time")
+            .expect("an answer")
     }
 
     /// Sends a request and reads the answer as JSON.
@@ -97,6 +104,14 @@ impl Running {
     }
 }
 
+/// A connection to a socket: the control socket, or `view` beside it.
+pub async fn connect(socket: &Path) -> SendRequest<Full<Bytes>> {
+    let io = UnixStream::connect(socket).await.expect("it accepts");
+    let (send, connection) = handshake(TokioIo::new(io)).await.expect("a handshake");
+    tokio::spawn(connection);
+    send
+}
+
 /// A request.
 pub fn request(method: &str, target: &str, body: Option<Value>) -> Request<Full<Bytes>> {
     let request = Request::builder().method(method).uri(target).header("host", "localhost");
@@ -107,9 +122,13 @@ pub fn request(method: &str, target: &str, body: Option<Value>) -> Request<Full<
 /// Reads an answer as JSON.
 pub async fn read(answer: Response<Incoming>) -> (u16, Value) {
     let status = answer.status().as_u16();
-    let body = tokio::time::timeout(SOON, answer.into_body().collect()).await.expect("a body in time").expect("a body");
+    let body = tokio::time::timeout(SOON, answer.into_body().collect())
+        .await
+        .expect("a body in time")
+        .expect("a body");
     let body = body.to_bytes();
-    let value = serde_json::from_slice(&body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&body)));
+    let value =
+        serde_json::from_slice(&body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&body)));
     (status, value)
 }
 

@@ -127,6 +127,11 @@ impl Cluster {
         machine.free = [machine.free[0] + task.cpu, machine.free[1] + task.memory_mib];
     }
 
+    /// How many tasks run.
+    pub fn tasks(&self) -> usize {
+        self.held.len()
+    }
+
     /// Loses nodes; returns what ran on them.
     pub fn lose(&mut self, nodes: usize) -> Vec<Task> {
         let gone: Vec<NodeId> = self.machines.keys().copied().step_by(self.machines.len() / nodes).take(nodes).collect();

@@ -91,7 +91,7 @@ impl World {
             return;
         }
         let n = self.rng.below(self.workers.len() as u64) as usize;
-        match self.rng.below(9) {
+        match self.rng.below(10) {
             0 => self.crash_manager(),
             1 => self.crash_worker(n),
             2 => self.cut(n),
@@ -114,7 +114,8 @@ impl World {
                     self.remove_by_hand(n, &id);
                 }
             }
-            _ => self.kill_by_hand(n),
+            8 => self.kill_by_hand(n),
+            _ => self.set_clock(n),
         }
         let next = self.rng.between(self.faults.strikes_every / 2, self.faults.strikes_every * 3 / 2);
         self.schedule(next, Happening::Fault);
@@ -124,6 +125,16 @@ impl World {
         let ms = self.rng.between(1_000, 30_000);
         self.workers[n].cut_until = self.now + ms;
         self.note(format!("n{} is cut off for {}", n + 1, Span::from_ms(ms)));
+    }
+
+    /// Somebody sets a worker's wall clock.
+    fn set_clock(&mut self, n: usize) {
+        let most = *self.rng.pick(&[2_000, 60_000, 3_600_000]);
+        let skew = self.rng.below(2 * most) as i64 - most as i64;
+        self.workers[n].skew_ms = skew;
+        // Waits between attempts are kept on the wall clock.
+        self.checker.counts_lost();
+        self.note(format!("the clock of n{} is {skew} ms off", n + 1));
     }
 
     /// Somebody kills a process behind orca's back.

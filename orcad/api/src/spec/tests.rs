@@ -67,6 +67,20 @@ fn fields_in_their_text_form() {
 }
 
 #[test]
+fn a_health_check_is_one_of_its_kinds() {
+    let check = |json: &str| spec(&format!(r#"{{"image":"nginx","health":{json}}}"#)).map(|s| s.check());
+    assert_eq!(check(r#"{"http":"8080/ready","interval":"5s"}"#), Ok(vec![]));
+    assert_eq!(check(r#"{"exec":["true"]}"#), Ok(vec![]));
+    assert_eq!(check(r#"{"off":true}"#), Ok(vec![]));
+    for bad in [r"{}", r#"{"tcp":0}"#, r#"{"tcp":80,"off":true}"#, r#"{"tcp":80,"retries":0}"#, r#"{"tcp":80,"interval":"10ms"}"#] {
+        assert_eq!(check(bad).unwrap().len(), 1, "{bad}");
+    }
+    for bad in ["", "/x", "0/", "80 /x", "80/a b", "65536/", "+80/"] {
+        assert!(bad.parse::<HttpCheck>().is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn ports_that_clash() {
     let port = |t: &str| t.parse::<Port>().unwrap();
     assert!(port("80:80").clashes(&port("80:81")));
