@@ -103,7 +103,9 @@ impl<'a> Ask<'a> {
         let part = pieces(weight);
         let mean = world.mean();
         let growth = |whole: &Amounts| {
-            std::array::from_fn(|r| cost::sized(cost::growth(part[r], whole[r]), cost::size(whole[r], mean[r])))
+            std::array::from_fn(|r| {
+                cost::sized(cost::growth(part[r], whole[r]), cost::size(whole[r], mean[r]))
+            })
         };
         let wanted = filter::wanted(request);
         let numbered = filter::OF_REQUEST.iter().enumerate();
@@ -221,7 +223,9 @@ impl<'a> Ask<'a> {
     /// Points of preferences on shared attributes; positive is away.
     fn preferred(&self, attributes: &Attributes) -> i64 {
         let points = self.request.preferences.iter().map(|preference| match &preference.to {
-            Target::Constraint(c) if !attributes::is_own(&c.key) && attributes::holds(c, attributes.get(&c.key)) => {
+            Target::Constraint(c)
+                if !attributes::is_own(&c.key) && attributes::holds(c, attributes.get(&c.key)) =>
+            {
                 -i64::from(preference.weight)
             }
             _ => 0,
@@ -273,7 +277,7 @@ impl<'a> Ask<'a> {
     pub(crate) fn over(&self, row: &Row) -> u32 {
         match &self.spread {
             None => 0,
-            Some(spread) if spread.own => spread.over(self.siblings_on(row.slot), 1),
+            Some(spread) if spread.own => spread.over_of_node(self.siblings_on(row.slot)),
             Some(_) => self.facts(row.class).over,
         }
     }

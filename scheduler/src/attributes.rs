@@ -88,9 +88,8 @@ pub(crate) fn holds(constraint: &Constraint, value: Option<&str>) -> bool {
     let Some(value) = value else {
         return matches!(constraint.comparison, Comparison::NotEqual | Comparison::NotIn);
     };
-    let same = |wanted: &String| {
-        wanted == value || (constraint.key == "node.arch" && arch(wanted) == arch(value))
-    };
+    let same =
+        |wanted: &String| wanted == value || (constraint.key == "node.arch" && arch(wanted) == arch(value));
     // a kernel `6.9` is older than `6.10`, though the number is greater
     let versions = matches!(constraint.key.as_str(), "node.kernel" | "node.engine");
     let order_of = if versions { compare_versions } else { compare };
@@ -121,8 +120,12 @@ fn compare_versions(a: &str, b: &str) -> Ordering {
     loop {
         match (a.is_empty(), b.is_empty()) {
             (true, true) => return Ordering::Equal,
-            (true, false) => return if b.starts_with(['-', '~']) { Ordering::Greater } else { Ordering::Less },
-            (false, true) => return if a.starts_with(['-', '~']) { Ordering::Less } else { Ordering::Greater },
+            (true, false) => {
+                return if b.starts_with(['-', '~']) { Ordering::Greater } else { Ordering::Less };
+            }
+            (false, true) => {
+                return if a.starts_with(['-', '~']) { Ordering::Less } else { Ordering::Greater };
+            }
             (false, false) => {}
         }
         let (a_part, b_part);
@@ -153,7 +156,12 @@ fn decimal(text: &str) -> Option<i128> {
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let all_digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 20 || fraction.len() > 6 || !all_digits(whole) || !all_digits(fraction) {
+    if whole.is_empty()
+        || whole.len() > 20
+        || fraction.len() > 6
+        || !all_digits(whole)
+        || !all_digits(fraction)
+    {
         return None;
     }
     let value = format!("{whole}{fraction:0<6}").parse::<i128>().ok()?;

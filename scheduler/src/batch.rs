@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
-use orca_api::id::{PlacementId, RawId};
+use orca_api::id::{NodeId, PlacementId, RawId};
 use orca_api::spec::Algorithm;
 
 use crate::ask::{Ask, Rank};
@@ -37,17 +37,56 @@ pub struct Batch {
     pub refusal: Option<Refusal>,
 }
 
-/// A node in a lane's heap.
+/// A node in a lane's heap: its rank, packed into four numbers that compare as the rank does, since there are
+/// many of them. From the top: avoided (1 bit) and cost; siblings and tasks; eight bytes of the id; its last
+/// two bytes (16 bits) and, deciding nothing, where to find the node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
-    rank: Rank,
-    /// Its row as it was; or its seat, once it has a task of this batch.
-    at: At,
+struct Entry([u64; 4]);
+
+/// The bit of [`Entry`] that says that its node has a seat.
+const SEATED: u64 = 1 << 32;
+const AVOIDED: u64 = 1 << 63;
+
+impl Entry {
+    fn new(ask: &Ask<'_>, cost: u64, [siblings, tasks]: [u32; 2], id: NodeId, at: At) -> Self {
+        let avoided = if ask.request.avoid.contains(&id) { AVOIDED } else { 0 };
+        let bytes = id.raw().bytes();
+        let [a, b, c, d, e, f, g, h, tail @ ..] = bytes;
+        let at = match at {
+            At::Slot(slot) => u64::from(slot),
+            At::Seat(seat) => SEATED | u64::from(seat),
+        };
+        Self([
+            avoided | cost,
+            u64::from(siblings) << 32 | u64::from(tasks),
+            u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            u64::from(u16::from_be_bytes(tail)) << 48 | at,
+        ])
+    }
+
+    fn at(self) -> At {
+        let number = self.0[3] as u32;
+        if self.0[3] & SEATED == 0 { At::Slot(number) } else { At::Seat(number) }
+    }
+
+    fn rank(self, over: u32) -> Rank {
+        let [a, b, c, d, e, f, g, h] = self.0[2].to_be_bytes();
+        let [i, j] = ((self.0[3] >> 48) as u16).to_be_bytes();
+        Rank {
+            avoided: self.0[0] & AVOIDED != 0,
+            over,
+            cost: self.0[0] & !AVOIDED,
+            siblings: (self.0[1] >> 32) as u32,
+            tasks: self.0[1] as u32,
+            wrapped: false,
+            id: NodeId::from_raw(RawId::from_bytes([a, b, c, d, e, f, g, h, i, j])),
+        }
+    }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a node's row is: in the index as it was, or in its seat, once it has a task of this batch.
 enum At {
-    Row { cell: u32, at: u32 },
+    Slot(u32),
     Seat(u32),
 }
 
@@ -117,7 +156,13 @@ impl<'a, S: Score> Run<'a, S> {
         if run.spread.is_some() || shared {
             run.lane_of = vec![None; ask.world.classes.len()];
         } else {
-            run.lanes.push(Lane { spread: None, distinct: Vec::new(), over: 0, open: true, heap: BinaryHeap::new() });
+            run.lanes.push(Lane {
+                spread: None,
+                distinct: Vec::new(),
+                over: 0,
+                open: true,
+                heap: BinaryHeap::new(),
+            });
         }
         run
     }
@@ -140,11 +185,10 @@ impl<'a, S: Score> Run<'a, S> {
     /// The best node of all lanes, and its lane.
     fn head(&self) -> Option<(Rank, usize)> {
         let open = self.lanes.iter().enumerate().filter(|(_, lane)| lane.open);
-        let heads = open.filter_map(|(number, lane)| {
-            let Reverse(entry) = lane.heap.peek()?;
-            Some((Rank { over: lane.over, ..entry.rank }, number))
-        });
-        heads.min()
+        let heads = open.filter_map(|(number, lane)| Some((lane.heap.peek()?.0, lane.over, number)));
+        // avoided nodes come after all others, whatever their lanes
+        let best = heads.min_by_key(|(entry, over, _)| (entry.0[0] & AVOIDED, *over, *entry))?;
+        Some((best.0.rank(best.1), best.2))
     }
 
     /// The next limit, if chunks that are not open could have a better node.
@@ -171,11 +215,14 @@ impl<'a, S: Score> Run<'a, S> {
         ask.world.index.search(
             self,
             |_, bounds| bound(bounds) > limit,
-            |run, number, cell| {
+            |run, cell| {
                 for (chunk, (bounds, _)) in cell.chunks().enumerate() {
                     let bound = bound(bounds);
-                    if bounds.have_room(ask.need) && bound <= limit && before.is_none_or(|before| bound > before) {
-                        run.open(number, cell, chunk);
+                    if bounds.have_room(ask.need)
+                        && bound <= limit
+                        && before.is_none_or(|before| bound > before)
+                    {
+                        run.open(cell, chunk);
                     }
                 }
             },
@@ -184,16 +231,15 @@ impl<'a, S: Score> Run<'a, S> {
     }
 
     /// Puts the nodes of a chunk that fit into their lanes.
-    fn open(&mut self, number: u32, cell: &Cell, chunk: usize) {
-        for (at, row) in cell.chunk(chunk) {
+    fn open(&mut self, cell: &Cell, chunk: usize) {
+        for row in cell.chunk(chunk) {
             if !self.ask.fits(row) {
                 continue;
             }
-            let siblings = self.ask.siblings_on(row.slot);
-            let rank = rank(self.ask, self.score, row, siblings, self.ask.preference_points(row));
+            let (siblings, preferred) = (self.ask.siblings_on(row.slot), self.ask.preference_points(row));
+            let entry = entry(self.ask, self.score, row, siblings, preferred, At::Slot(row.slot));
             let lane = self.lane(row.class);
-            let at = At::Row { cell: number, at: at as u32 };
-            self.lanes[lane].heap.push(Reverse(Entry { rank, at }));
+            self.lanes[lane].heap.push(Reverse(entry));
         }
     }
 
@@ -256,12 +302,12 @@ impl<'a, S: Score> Run<'a, S> {
 
     /// Puts one more task on a node, and the node where it now belongs.
     fn fill(ask: &Ask<'_>, score: &S, seats: &mut Vec<Seat>, mut head: PeekMut<'_, Reverse<Entry>>) {
-        let number = match head.0.at {
+        let number = match head.0.at() {
             At::Seat(number) => number,
-            At::Row { cell, at } => {
-                let row = ask.world.index.cell(cell).row(at as usize);
-                let (siblings, preferred) = (ask.siblings_on(row.slot), ask.preference_points(row));
-                seats.push(Seat { row: *row, busy: ask.world.slot(row.slot).busy, siblings, preferred });
+            At::Slot(slot) => {
+                let Some(row) = ask.world.listed(slot) else { return };
+                let (siblings, preferred) = (ask.siblings_on(slot), ask.preference_points(row));
+                seats.push(Seat { row: *row, busy: ask.world.slot(slot).busy, siblings, preferred });
                 seats.len() as u32 - 1
             }
         };
@@ -280,23 +326,15 @@ impl<'a, S: Score> Run<'a, S> {
             PeekMut::pop(head);
             return;
         }
-        head.0 = Entry { rank: rank(ask, score, row, *siblings, *preferred), at: At::Seat(number) };
+        head.0 = entry(ask, score, row, *siblings, *preferred, At::Seat(number));
     }
 }
 
 /// How good a node is, without what its lane adds.
-fn rank<S: Score>(ask: &Ask<'_>, score: &S, row: &Row, siblings: u32, preferred: i64) -> Rank {
-    let counts_tasks = score.counts_tasks();
-    let siblings = if counts_tasks { siblings } else { 0 };
-    Rank {
-        avoided: ask.request.avoid.contains(&row.id),
-        over: 0,
-        cost: cost::with_points(score.cost(ask, row), preferred + ask.sibling_points(siblings)),
-        siblings,
-        tasks: if counts_tasks { row.tasks } else { 0 },
-        wrapped: false,
-        id: row.id,
-    }
+fn entry<S: Score>(ask: &Ask<'_>, score: &S, row: &Row, siblings: u32, preferred: i64, at: At) -> Entry {
+    let counted = if score.counts_tasks() { [siblings, row.tasks] } else { [0, 0] };
+    let cost = cost::with_points(score.cost(ask, row), preferred + ask.sibling_points(counted[0]));
+    Entry::new(ask, cost, counted, row.id, at)
 }
 
 /// Whether a placement changes what other nodes cost in a way that lanes do not follow.

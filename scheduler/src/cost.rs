@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn fifty_points_double() {
-        for (points, expected) in [(0, 1 << 20), (50, 2 << 20), (-50, 1 << 19), (100, 4 << 20), (4000, 256 << 20)] {
+        for (points, expected) in
+            [(0, 1 << 20), (50, 2 << 20), (-50, 1 << 19), (100, 4 << 20), (4000, 256 << 20)]
+        {
             assert_eq!(with_points(1 << 20, points), expected, "{points}");
         }
         let quarter = with_points(1_000_000, 25);

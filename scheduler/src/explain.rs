@@ -102,8 +102,8 @@ impl Ask<'_> {
 
     fn standing(&self, candidate: &Candidate<'_>) -> Standing {
         let failed = self.wanted().filter(|f| !f.passes(self, candidate));
-        let (filters, distance) =
-            failed.fold((0, 0u64), |(n, sum), f| (n + 1, sum.saturating_add(distance(f.misses(self, candidate)))));
+        let (filters, distance) = failed
+            .fold((0, 0u64), |(n, sum), f| (n + 1, sum.saturating_add(distance(f.misses(self, candidate)))));
         match filters {
             0 => Standing::Fits(self.rank_of(candidate.row)),
             _ => Standing::Misses { filters, distance, id: candidate.row.id },
@@ -129,7 +129,12 @@ impl Ask<'_> {
         let name = |id: NodeId| self.world.node(id).map(|node| node.name.as_str()).unwrap_or_default();
         let text = match &chosen {
             Some(choice) => {
-                format!("{fit} of {} nodes fit; {} is the best by {}", standings.len(), name(choice.node), self.request.algorithm.as_str())
+                format!(
+                    "{fit} of {} nodes fit; {} is the best by {}",
+                    standings.len(),
+                    name(choice.node),
+                    self.request.algorithm.as_str()
+                )
             }
             None => refusal.to_string(),
         };
@@ -179,13 +184,18 @@ impl Ask<'_> {
         let mut parts = score::of(self.request.algorithm).parts(self, row);
         let mut points = |name: &'static str, value: i64, what: &str| {
             if value != 0 {
-                parts.push(Part { name: name.into(), value, text: format!("{what}: {value:+} points (50 double the cost, -50 halve it)") });
+                parts.push(Part {
+                    name: name.into(),
+                    value,
+                    text: format!("{what}: {value:+} points (50 double the cost, -50 halve it)"),
+                });
             }
         };
         points("preferences", self.preference_points(row), "towards (-) or away (+)");
         points("keep_away", self.sibling_points(rank.siblings), "siblings on this node");
         if rank.over > 0 {
-            let text = "tasks over its share of the spread: nodes with fewer come first, whatever they cost".to_owned();
+            let text = "tasks over its share of the spread: nodes with fewer come first, whatever they cost"
+                .to_owned();
             parts.push(Part { name: "spread_over".into(), value: rank.over.into(), text });
         }
         if rank.avoided {

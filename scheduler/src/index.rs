@@ -201,7 +201,8 @@ impl Bounds {
     #[inline]
     pub(crate) fn rise(&self, growth: [u32; 3]) -> u64 {
         let least = growth[0].min(growth[1]).min(growth[2]);
-        let rest: u64 = growth.iter().zip(self.low).map(|(g, low)| u64::from(g - least) * u64::from(low)).sum();
+        let rest: u64 =
+            growth.iter().zip(self.low).map(|(g, low)| u64::from(g - least) * u64::from(low)).sum();
         u64::from(least) * u64::from(self.low_sum) + rest
     }
 }
@@ -230,13 +231,9 @@ impl Cell {
         self.chunks.iter().zip(parts).map(|(bounds, (classes, rows))| (bounds, classes, rows))
     }
 
-    /// The rows of one chunk, each with its place in the cell.
-    pub(crate) fn chunk(&self, chunk: usize) -> impl Iterator<Item = (usize, &Row)> {
-        self.rows.iter().enumerate().skip(chunk * CHUNK).take(CHUNK)
-    }
-
-    pub(crate) fn row(&self, at: usize) -> &Row {
-        &self.rows[at]
+    /// The rows of one chunk.
+    pub(crate) fn chunk(&self, chunk: usize) -> &[Row] {
+        &self.rows[chunk * CHUNK..self.rows.len().min((chunk + 1) * CHUNK)]
     }
 
     fn push(&mut self, row: Row) {
@@ -356,11 +353,6 @@ impl Index {
         &self.cells
     }
 
-    /// A cell by its number.
-    pub(crate) fn cell(&self, number: u32) -> &Cell {
-        &self.cells[number as usize]
-    }
-
     /// Goes through the cells of each shape from the lowest prices up, and leaves out what `beaten` says
     /// cannot win: a band that is beaten takes all higher ones with it.
     #[inline]
@@ -368,7 +360,7 @@ impl Index {
         &self,
         state: &mut T,
         beaten: impl Fn(&T, &Bounds) -> bool,
-        mut look: impl FnMut(&mut T, u32, &Cell),
+        mut look: impl FnMut(&mut T, &Cell),
     ) {
         for (shape, occupied) in self.occupied.iter().enumerate() {
             let out = |state: &T, bands| beaten(state, &Bounds::of_bands(shape as u32, bands));
@@ -385,7 +377,7 @@ impl Index {
                             break;
                         }
                         let cell = self.directory[entry(shape, [cpu, memory, disk])];
-                        look(state, cell, &self.cells[cell as usize]);
+                        look(state, &self.cells[cell as usize]);
                     }
                 }
             }
@@ -407,7 +399,12 @@ impl Index {
         let entry = &mut self.directory[row.entry()];
         if *entry == NONE {
             *entry = self.cells.len() as u32;
-            self.cells.push(Cell { bounds: Bounds::of_bands(row.shape, row.bands()), rows: Vec::new(), classes: Vec::new(), chunks: Vec::new() });
+            self.cells.push(Cell {
+                bounds: Bounds::of_bands(row.shape, row.bands()),
+                rows: Vec::new(),
+                classes: Vec::new(),
+                chunks: Vec::new(),
+            });
         }
         let cell = &mut self.cells[*entry as usize];
         if cell.rows.is_empty() {

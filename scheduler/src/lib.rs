@@ -37,8 +37,8 @@ use orca_api::spec::Algorithm;
 pub use batch::Batch;
 pub use explain::{Explanation, FilterLine, NODES_LISTED, NodeView, Part};
 pub use model::{
-    Distinct, Group, Held, KeepAway, Load, Node, Platform, Preference, Pressure, Request, Resources, SpreadOver,
-    Target, UNRESERVED,
+    Distinct, Group, Held, KeepAway, Load, Node, Platform, Preference, Pressure, Request, Resources,
+    SpreadOver, Target, UNRESERVED,
 };
 pub use place::Choice;
 pub use preempt::{Preemption, Victim};
@@ -50,8 +50,9 @@ pub use world::Summary;
 use world::World;
 
 /// Bytes that filters and scores read of a node: its row, where the row is, and its part of a chunk's bounds.
-pub const HOT_BYTES_PER_NODE: usize =
-    size_of::<index::Row>() + size_of::<Option<index::Spot>>() + size_of::<index::Bounds>().div_ceil(index::CHUNK);
+pub const HOT_BYTES_PER_NODE: usize = size_of::<index::Row>()
+    + size_of::<Option<index::Spot>>()
+    + size_of::<index::Bounds>().div_ceil(index::CHUNK);
 
 /// Knows the cluster as it was told, and chooses nodes.
 #[derive(Clone, Debug, Default)]

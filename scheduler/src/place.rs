@@ -40,7 +40,7 @@ impl Ask<'_> {
         self.world.index.search(
             &mut best,
             |best: &Option<Rank>, bounds| self.beaten(best.as_ref(), score.bound(self, bounds)),
-            |best, _, cell| self.search(score, cell, best),
+            |best, cell| self.search(score, cell, best),
         );
         best
     }

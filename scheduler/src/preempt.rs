@@ -67,11 +67,13 @@ impl<'a> Ask<'a> {
             }
         }
         let (cost, rank, held) = best?;
-        let victim = |held: &&Held| Victim { priority: held.priority, placement: held.placement, task: held.task };
+        let victim =
+            |held: &&Held| Victim { priority: held.priority, placement: held.placement, task: held.task };
         let mut victims: Vec<Victim> = held.iter().map(victim).collect();
         victims.sort_unstable();
         let name = self.world.node(rank.id).map_or("", |node| node.name.as_str());
-        let list: Vec<String> = victims.iter().map(|v| format!("{} (priority {})", v.task, v.priority)).collect();
+        let list: Vec<String> =
+            victims.iter().map(|v| format!("{} (priority {})", v.task, v.priority)).collect();
         let count = if victims.len() == 1 { "1 task".to_owned() } else { format!("{} tasks", victims.len()) };
         let text = format!(
             "priority {} fits on {name} when {count} of lower priority end: {}",
@@ -98,7 +100,8 @@ impl<'a> Ask<'a> {
         });
         let (mut cost, mut chosen, mut rest) = (0, Vec::new(), Vec::new());
         for held in candidate.slot.held.iter().filter_map(|placement| world.held.get(placement)) {
-            let in_the_way = held.ports.iter().any(|port| self.request.ports.iter().any(|want| want.clashes(port)));
+            let in_the_way =
+                held.ports.iter().any(|port| self.request.ports.iter().any(|want| want.clashes(port)));
             if held.priority >= self.request.priority {
                 if in_the_way {
                     return None;
@@ -107,7 +110,8 @@ impl<'a> Ask<'a> {
             }
             let frees = amounts(held.resources);
             let share = (0..2).map(|r| (frees[r] * 1000).checked_div(whole[r]).unwrap_or(0).min(999)).max();
-            let lower = Lower { held, frees, cost: 1000 * (u64::from(held.priority) + 1) + share.unwrap_or(0) };
+            let lower =
+                Lower { held, frees, cost: 1000 * (u64::from(held.priority) + 1) + share.unwrap_or(0) };
             if in_the_way {
                 lacking = std::array::from_fn(|r| lacking[r].saturating_sub(frees[r]));
                 cost += lower.cost;
@@ -163,7 +167,8 @@ impl<'a> Search<'a> {
             let lower = &self.from[number];
             self.steps += 1;
             // costs rise with the number, so no later one is cheaper either
-            let beaten = cost + lower.cost > self.cost_max || (self.best.is_some() && cost + lower.cost == self.cost_max);
+            let beaten = cost + lower.cost > self.cost_max
+                || (self.best.is_some() && cost + lower.cost == self.cost_max);
             if beaten || !enough(self.tails[number]) || self.steps > STEPS_MAX {
                 return;
             }
@@ -171,7 +176,11 @@ impl<'a> Search<'a> {
                 continue;
             }
             self.set.push(number);
-            self.extend(number + 1, cost + lower.cost, std::array::from_fn(|r| lacking[r].saturating_sub(lower.frees[r])));
+            self.extend(
+                number + 1,
+                cost + lower.cost,
+                std::array::from_fn(|r| lacking[r].saturating_sub(lower.frees[r])),
+            );
             self.set.pop();
         }
     }

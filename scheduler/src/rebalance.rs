@@ -113,7 +113,9 @@ pub(crate) fn rebalance(
         .collect();
     while moves.len() < limits.moves_max {
         // the hottest node first: there a move gains most, and prices have changed since the last one
-        waiting.sort_by_cached_key(|(_, held)| (std::cmp::Reverse(heat(trial.world, held.node)), held.placement));
+        waiting.sort_by_cached_key(|(_, held)| {
+            (std::cmp::Reverse(heat(trial.world, held.node)), held.placement)
+        });
         let found = waiting.iter().position(|(movable, held)| {
             let planned = try_move(&mut trial, movable, held, limits.gain_percent_min, cursor);
             planned.map(|planned| moves.push(planned)).is_some()
@@ -149,7 +151,9 @@ fn try_move(
     let here = ask.rank_of(&trial.world.row(from));
     let planned = ask.best().filter(|there| {
         let keep = u128::from(here.cost) * u128::from(100 - gain_percent_min.clamp(1, 99));
-        there.id != held.node && (there.avoided, there.over) <= (here.avoided, here.over) && u128::from(there.cost) * 100 <= keep
+        there.id != held.node
+            && (there.avoided, there.over) <= (here.avoided, here.over)
+            && u128::from(there.cost) * 100 <= keep
     });
     let Some(there) = planned else {
         trial.occupy(held, held.node);
@@ -167,7 +171,12 @@ fn try_move(
 }
 
 /// Where the tasks of a node go: higher priorities first, then those that are hardest to place.
-pub(crate) fn drain(world: &mut World, node: NodeId, movable: &[Movable], cursor: Option<NodeId>) -> Vec<Leaving> {
+pub(crate) fn drain(
+    world: &mut World,
+    node: NodeId,
+    movable: &[Movable],
+    cursor: Option<NodeId>,
+) -> Vec<Leaving> {
     let mut trial = Trial { world, done: Vec::new() };
     let mut tasks: Vec<(&Movable, Held)> = movable
         .iter()
@@ -177,7 +186,9 @@ pub(crate) fn drain(world: &mut World, node: NodeId, movable: &[Movable], cursor
     let whole = trial.world.node(node).map_or([0; 3], |node| amounts(node.allocatable()));
     tasks.sort_by_cached_key(|(_, held)| {
         let need = amounts(held.resources);
-        let largest = (0..3).map(|r| (u128::from(need[r]) * 1_000_000).checked_div(u128::from(whole[r])).unwrap_or(0)).max();
+        let largest = (0..3)
+            .map(|r| (u128::from(need[r]) * 1_000_000).checked_div(u128::from(whole[r])).unwrap_or(0))
+            .max();
         (std::cmp::Reverse((held.priority, largest)), held.placement)
     });
     let mut plan = Vec::new();

@@ -42,7 +42,11 @@ impl Refusal {
             1 => format!("1 node: {}", c.example),
             n => format!("{n} nodes: {} (nearest: {})", c.filter, c.example),
         });
-        let nodes = if self.nodes == 1 { "the only node does not fit".to_owned() } else { format!("none of {} nodes fits", self.nodes) };
+        let nodes = if self.nodes == 1 {
+            "the only node does not fit".to_owned()
+        } else {
+            format!("none of {} nodes fits", self.nodes)
+        };
         format!("{nodes}: {}", parts.collect::<Vec<_>>().join("; "))
     }
 }
@@ -79,7 +83,8 @@ impl Ask<'_> {
     /// Counts nodes that take work, where the request's filters need nothing but class and room.
     fn tally_by_class(&self, tally: &mut Tally) {
         let world = self.world;
-        let passes: Vec<bool> = (0..world.classes.len()).map(|class| self.class_passes(class as u32)).collect();
+        let passes: Vec<bool> =
+            (0..world.classes.len()).map(|class| self.class_passes(class as u32)).collect();
         let failing = world.classes.iter().zip(&passes).filter(|(_, passes)| !**passes);
         for (class, _) in failing {
             let first = class.open.first().and_then(|id| Some((*id, world.number(*id)?)));
@@ -92,8 +97,11 @@ impl Ask<'_> {
         let all = passes.iter().all(|passes| *passes);
         for cell in world.index.cells() {
             for (bounds, classes, rows) in cell.chunk_classes() {
-                let passing =
-                    if all { rows.len() } else { classes.iter().filter(|class| passes[**class as usize]).count() };
+                let passing = if all {
+                    rows.len()
+                } else {
+                    classes.iter().filter(|class| passes[**class as usize]).count()
+                };
                 if passing > 0 {
                     self.tally_chunk(tally, bounds, passing as u32, rows);
                 }

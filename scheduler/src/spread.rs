@@ -33,6 +33,8 @@ struct Value<'a> {
     /// Tasks of the group.
     count: u32,
     share: u32,
+    /// How many it would be over its share with one more.
+    over: u32,
 }
 
 impl<'a> SpreadState<'a> {
@@ -59,10 +61,18 @@ impl<'a> SpreadState<'a> {
                 spread.total += u64::from(*tasks);
             }
         }
-        let share = |name: &str| if rule.shares.is_empty() { 1 } else { rule.shares.get(name).copied().unwrap_or(0) };
-        spread.values = counts.into_iter().map(|(name, count)| Value { name, count, share: share(name) }).collect();
+        let share =
+            |name: &str| if rule.shares.is_empty() { 1 } else { rule.shares.get(name).copied().unwrap_or(0) };
+        spread.values = counts
+            .into_iter()
+            .map(|(name, count)| Value { name, count, share: share(name), over: 0 })
+            .collect();
         spread.shares = spread.values.iter().map(|value| u64::from(value.share)).sum();
-        (spread.shares > 0).then_some(spread)
+        if spread.shares == 0 {
+            return None;
+        }
+        spread.weigh();
+        Some(spread)
     }
 
     /// The value that attributes have; nodes without the key share the empty one.
@@ -83,31 +93,42 @@ impl<'a> SpreadState<'a> {
         self.over_of_number(self.number_of(attributes))
     }
 
-    /// The same for a value by its number.
+    /// The same for a value by its number; for nodes whose value does not count, as if they had a task.
     pub(crate) fn over_of_number(&self, number: Option<usize>) -> u32 {
-        match number {
-            Some(number) => self.over(self.values[number].count, u64::from(self.values[number].share)),
-            None => self.over(0, 0),
+        number.map_or(1, |number| self.values[number].over)
+    }
+
+    /// How many tasks over its share each value would be with one more. Equal shares are divided once.
+    fn weigh(&mut self) {
+        let (total, shares) = (self.total, self.shares);
+        let (mut share, mut target) = (0, 0);
+        for value in &mut self.values {
+            if value.share != share {
+                share = value.share;
+                target = (total * u64::from(share)).div_ceil(shares);
+            }
+            value.over = over(value.count, target);
         }
     }
 
-    /// How many tasks over its share a value with so many would be with one more.
-    pub(crate) fn over(&self, count: u32, share: u64) -> u32 {
-        let target = (self.total * share).div_ceil(self.shares);
-        u32::try_from((u64::from(count) + 1).saturating_sub(target)).unwrap_or(u32::MAX)
+    /// How many tasks over its share a node with so many would be with one more, where the rule is about nodes.
+    pub(crate) fn over_of_node(&self, count: u32) -> u32 {
+        over(count, self.total.div_ceil(self.shares))
     }
 
     /// The least that any value is over its share.
     pub(crate) fn over_least(&self) -> u32 {
-        if self.own {
-            return 0;
-        }
-        (0..self.values.len()).map(|number| self.over_of_number(Some(number))).min().unwrap_or(0)
+        self.values.iter().map(|value| value.over).min().unwrap_or(0)
     }
 
     /// Counts one more task at a value.
     pub(crate) fn add(&mut self, number: usize) {
         self.values[number].count += 1;
         self.total += 1;
+        self.weigh();
     }
+}
+
+fn over(count: u32, target: u64) -> u32 {
+    u32::try_from((u64::from(count) + 1).saturating_sub(target)).unwrap_or(u32::MAX)
 }

@@ -186,6 +186,11 @@ impl World {
         &self.slots[number as usize]
     }
 
+    /// The row of a node that takes work.
+    pub(crate) fn listed(&self, number: u32) -> Option<&Row> {
+        self.slot(number).spot.map(|spot| self.index.row(spot))
+    }
+
     pub(crate) fn number(&self, id: NodeId) -> Option<u32> {
         self.by_id.get(&id).copied()
     }
@@ -296,7 +301,9 @@ impl World {
     pub(crate) fn hold(&mut self, held: Held) {
         self.release(held.placement);
         match self.number(held.node) {
-            Some(number) => self.occupy(number, held.placement, held.resources, &held.ports, held.group.as_ref()),
+            Some(number) => {
+                self.occupy(number, held.placement, held.resources, &held.ports, held.group.as_ref())
+            }
             None => {
                 self.homeless.entry(held.node).or_default().insert(held.placement);
             }
@@ -404,7 +411,11 @@ impl World {
             shape: slot.shape,
             tasks: slot.held.len() as u32,
             id: slot.node.id,
-            ports: slot.ports.iter().filter_map(|(_, port)| port.host).fold(0, |mask, port| mask | port_bit(port)),
+            ports: slot
+                .ports
+                .iter()
+                .filter_map(|(_, port)| port.host)
+                .fold(0, |mask, port| mask | port_bit(port)),
         }
     }
 

@@ -37,7 +37,13 @@ fn wants(cpu: u64, memory: u64, algorithm: Algorithm) -> Request {
 }
 
 /// Places and holds so many tasks; tells on which node (by number) each went.
-fn fill(dice: &mut Dice, scheduler: &mut Scheduler, ids: &[NodeId], request: &Request, tasks: usize) -> Vec<usize> {
+fn fill(
+    dice: &mut Dice,
+    scheduler: &mut Scheduler,
+    ids: &[NodeId],
+    request: &Request,
+    tasks: usize,
+) -> Vec<usize> {
     let place = |_| {
         let choice = scheduler.place(request).expect("it fits");
         scheduler.hold(held(dice, request, choice.node));
@@ -55,17 +61,24 @@ fn one_machine_takes_what_fits_after_the_reserve() {
     let half = wants(900, 700, Algorithm::Epvm);
     fill(&mut dice, &mut scheduler, &ids, &half, 2);
     let refusal = scheduler.place(&half).expect_err("1.9 CPU less 1.8 is not 0.9");
-    assert_eq!(refusal.to_string(), "the only node does not fit: 1 node: cpu: needs 0.9, 0.1 free (short by 0.8)");
+    assert_eq!(
+        refusal.to_string(),
+        "the only node does not fit: 1 node: cpu: needs 0.9, 0.1 free (short by 0.8)"
+    );
     let memory = wants(0, 512, Algorithm::Epvm);
     let explained = scheduler.explain(&memory);
-    let line = explained.nodes[0].filters.iter().find(|line| line.name == "memory").expect("it was asked for");
+    let line =
+        explained.nodes[0].filters.iter().find(|line| line.name == "memory").expect("it was asked for");
     assert_eq!(line.text, "memory: needs 512 MiB, 136 MiB free (short by 376 MiB)");
     assert_eq!(line.short_by.as_deref(), Some("376 MiB"));
     assert_eq!(
         explained.suggestions,
         ["reserve 376 MiB less memory (at most 136 MiB), or free as much on node-0"]
     );
-    assert!(scheduler.place(&wants(0, 0, Algorithm::Epvm)).is_ok(), "what reserves nothing always finds room");
+    assert!(
+        scheduler.place(&wants(0, 0, Algorithm::Epvm)).is_ok(),
+        "what reserves nothing always finds room"
+    );
 }
 
 #[test]
@@ -138,7 +151,8 @@ fn cpu_counts_in_epvm() {
     let choice = scheduler.place(&wants(100, 0, Algorithm::Epvm)).expect("it fits");
     assert_eq!(choice.node, ids[1], "the node with free CPU");
     let explained = scheduler.explain(&wants(100, 0, Algorithm::Epvm));
-    let cpu = |number: usize| explained.nodes[number].parts.iter().find(|p| p.name == "cpu").map_or(0, |p| p.value);
+    let cpu =
+        |number: usize| explained.nodes[number].parts.iter().find(|p| p.name == "cpu").map_or(0, |p| p.value);
     assert!(cpu(0) > 0 && cpu(1) > cpu(0), "{:?}", explained.nodes);
 }
 
@@ -209,7 +223,8 @@ fn the_round_robin_cursor_is_the_callers() {
 fn siblings_keep_away_from_each_other() {
     for (keep_away, expected) in [(KeepAway::default(), [1, 0, 1, 0]), (KeepAway(0), [1, 1, 0, 1])] {
         let (mut dice, _, mut scheduler, ids) = cluster(&[(4000, 8192), (16_000, 32_768)]);
-        let request = Request { group: Some(Group::new("web")), keep_away, ..wants(100, 100, Algorithm::Epvm) };
+        let request =
+            Request { group: Some(Group::new("web")), keep_away, ..wants(100, 100, Algorithm::Epvm) };
         assert_eq!(fill(&mut dice, &mut scheduler, &ids, &request, 4), expected);
     }
 }
@@ -248,7 +263,11 @@ fn spread_over_zones_follows_its_shares() {
         };
         fill(dice, &mut scheduler, &ids, &request, 12).iter().filter(|node| **node == 3).count()
     };
-    assert_eq!(count_in_b(&mut dice, &scheduler, BTreeMap::new()), 6, "half in each zone, though one has three nodes");
+    assert_eq!(
+        count_in_b(&mut dice, &scheduler, BTreeMap::new()),
+        6,
+        "half in each zone, though one has three nodes"
+    );
     let shares = [("a".to_owned(), 3), ("b".to_owned(), 1)];
     assert_eq!(count_in_b(&mut dice, &scheduler, shares.into()), 3);
 }

@@ -37,7 +37,10 @@ fn filled(seed: u64, tasks: usize) -> (Dice, Told, Scheduler, BTreeMap<Placement
 }
 
 fn movable(requests: &BTreeMap<PlacementId, Request>) -> Vec<Movable> {
-    requests.iter().map(|(placement, request)| Movable { placement: *placement, request: request.clone() }).collect()
+    requests
+        .iter()
+        .map(|(placement, request)| Movable { placement: *placement, request: request.clone() })
+        .collect()
 }
 
 /// What a set of placements costs to end on a node; the same words as the documentation's.
@@ -182,7 +185,11 @@ fn two_small_ones_end_before_a_big_one_of_higher_priority() {
     let request = Request { resources: resources(2000, 0, 0), priority: 5, ..Request::default() };
     let plan = scheduler.preempt(&request).expect("there is a set");
     assert_eq!(plan.victims.iter().map(|victim| victim.priority).collect::<Vec<_>>(), [0, 0]);
-    assert!(plan.text.starts_with("priority 5 fits on one when 2 tasks of lower priority end: "), "{}", plan.text);
+    assert!(
+        plan.text.starts_with("priority 5 fits on one when 2 tasks of lower priority end: "),
+        "{}",
+        plan.text
+    );
     let equal = Request { priority: 0, ..request };
     assert_eq!(scheduler.preempt(&equal), None);
 }

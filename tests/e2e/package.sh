@@ -43,8 +43,13 @@ box_start n1 || {
 n1() { box n1 "$@"; }
 check 'dpkg -i' box_install n1
 check_is 'the service runs right after' active "$(n1 systemctl is-active orcad.service)"
-check_is 'and is enabled, with its socket' 'enabled enabled' "$(n1 systemctl is-enabled orcad.service orcad.socket | paste -sd ' ')"
+check_is 'and is enabled, with its sockets' 'enabled enabled enabled' "$(n1 systemctl is-enabled orcad.service orcad.socket orcad-view.socket | paste -sd ' ')"
 check_is 'the control socket is for the group orca' 'root orca 660' "$(n1 stat -c '%U %G %a' /run/orca/orca.sock)"
+check_is 'the view socket is for the group orca-view' 'root orca-view 660' "$(n1 stat -c '%U %G %a' /run/orca/view.sock)"
+check_is 'the view socket answers reads' 200 "$(n1 curl -so /dev/null -w '%{http_code}' --unix-socket /run/orca/view.sock http://orca/v1/status)"
+check_is 'and nothing else' 403 "$(n1 curl -so /dev/null -w '%{http_code}' -X DELETE --unix-socket /run/orca/view.sock http://orca/v1/tasks/none)"
+check 'a backup beside the running daemon' n1 systemctl start orcad-backup.service
+check_match 'it is whole' 'revision' "$(box_sh n1 'orcad backup verify /var/lib/orca/backups/orca-*.db')"
 check_is 'the state is for the daemon' 'orca orca 700' "$(n1 stat -c '%U %G %a' /var/lib/orca)"
 check_is 'the daemon is no root' orca "$(box_sh n1 'ps -o user= -p $(systemctl show -P MainPID orcad)')"
 check_match 'its status says what it does' 'worker' "$(n1 systemctl show -P StatusText orcad)"

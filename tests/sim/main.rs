@@ -1,8 +1,8 @@
 //! Simulation: a manager and two workers live through crashes, lost messages, dying engines and a busy client, all
 //! from one seed; then everything is repaired, and has to come right.
 //!
-//! `ORCA_SEEDS=N` runs N seeds instead of 50, beginning at `ORCA_SEED` (1); a failure names its seed, and
-//! `ORCA_SEED=n ORCA_SEEDS=1` plays it again, step for step.
+//! `ORCA_SEEDS=N` runs N seeds instead of 50 (2,000 with `ORCA_LONG`), beginning at `ORCA_SEED` (1). A failure names its
+//! seed, and `ORCA_SEED=n ORCA_SEEDS=1` plays it again, step for step.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use orca_api::units::Span;
 use orca_tests::world::{Plan, World};
 
-/// Seeds of a usual run.
+/// Seeds of a usual run, and of a long one.
 const SEEDS: u64 = 50;
+const SEEDS_LONG: u64 = 2_000;
 /// How long things break.
 const TROUBLE: Span = Span::from_secs(600);
 
@@ -44,7 +45,8 @@ fn live_through(seed: u64, all: bool) {
 
 #[test]
 fn everything_comes_right_from_every_seed() {
-    let (first, seeds) = (number("ORCA_SEED", 1), number("ORCA_SEEDS", SEEDS));
+    let usual = if std::env::var_os("ORCA_LONG").is_some() { SEEDS_LONG } else { SEEDS };
+    let (first, seeds) = (number("ORCA_SEED", 1), number("ORCA_SEEDS", usual));
     let next = AtomicU64::new(first);
     let work = || loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);

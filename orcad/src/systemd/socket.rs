@@ -2,12 +2,11 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
-use rustix::fs::{Mode, fchmod};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use tokio::net::UnixListener;
 
@@ -163,11 +162,11 @@ fn bind_path(path: &Path, group: &str) -> Result<(StdListener, Bound), SocketErr
     let bound = || -> io::Result<(StdListener, Bound)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        // The mode is the socket's before it has a name: there is no moment in which others could connect.
-        fchmod(&socket, Mode::from_raw_mode(0o660))?;
         bind(&socket, &SocketAddrUnix::new(path)?)?;
         let bound = Bound { path: path.to_owned(), file: identity(path)? };
-        give_to_group(path, group);
+        // Whatever the umask: nobody can connect before it listens.
+        let mode = if give_to_group(path, group) { 0o660 } else { 0o600 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         listen(&socket, BACKLOG)?;
         Ok((StdListener::from(socket), bound))
     };
@@ -190,12 +189,15 @@ fn clear(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-/// Gives the socket to the group, where there is one. Without it, the socket is its owner's alone.
-fn give_to_group(path: &Path, group: &str) {
-    let Some(id) = id_of(group) else { return };
-    if let Err(error) = std::os::unix::fs::chown(path, None, Some(id)) {
+/// Gives the socket to the group, where there is one; tells whether it has it. Otherwise it is its owner's alone: the
+/// group that it has by itself was never told that it would be root.
+fn give_to_group(path: &Path, group: &str) -> bool {
+    let Some(id) = id_of(group) else { return false };
+    let given = std::os::unix::fs::chown(path, None, Some(id));
+    if let Err(error) = &given {
         tracing::warn!(%error, group, path = %path.display(), "the socket cannot be given to its group");
     }
+    given.is_ok()
 }
 
 fn id_of(group: &str) -> Option<u32> {
@@ -212,8 +214,6 @@ fn group_id(groups: &str, name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn folder() -> tempfile::TempDir {
@@ -226,7 +226,7 @@ mod tests {
         let path = folder.path().join("made/orca.sock");
         let (listener, bound) = bind_path(&path, GROUP).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode & 0o117, 0, "{mode:o}");
+        assert_eq!(mode, if id_of(GROUP).is_some() { 0o660 } else { 0o600 }, "{mode:o}");
         assert!(UnixStream::connect(&path).is_ok());
         assert!(matches!(bind_path(&path, GROUP), Err(SocketError::Answered(_))), "somebody answers");
         drop((listener, bound));

@@ -34,7 +34,7 @@ async fn ask() -> zbus::Result<String> {
         )
         .await?;
     let state: OwnedVariant = answer.body().deserialize()?;
-    String::try_from(state).map_err(Into::into)
+    String::try_from(state)
 }
 
 #[cfg(test)]

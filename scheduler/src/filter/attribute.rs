@@ -52,7 +52,8 @@ impl Filter for Platforms {
         ask.class_passes(candidate.row.class) || candidate.class.runs(&ask.request.platforms)
     }
     fn tell(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> Told {
-        let made: Vec<String> = ask.request.platforms.iter().map(|p| format!("{}/{}", p.os, p.arch)).collect();
+        let made: Vec<String> =
+            ask.request.platforms.iter().map(|p| format!("{}/{}", p.os, p.arch)).collect();
         Told::text(format!(
             "platform: is {}/{}, the image is made for {}",
             candidate.class.os,
@@ -104,7 +105,9 @@ impl Filter for Constraints {
     }
     fn remedy(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> String {
         match Self::failed(ask, candidate) {
-            Some(failed) => format!("drop the constraint `{failed}`, or give {} what it asks for", candidate.node().name),
+            Some(failed) => {
+                format!("drop the constraint `{failed}`, or give {} what it asks for", candidate.node().name)
+            }
             None => String::new(),
         }
     }
@@ -128,7 +131,8 @@ impl Filter for LocalImage {
     }
     fn tell(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> Told {
         let image = ask.request.local_image.as_deref().unwrap_or_default();
-        let is = if self.passes(ask, candidate) { "is here" } else { "is not on this node, and in no registry" };
+        let is =
+            if self.passes(ask, candidate) { "is here" } else { "is not on this node, and in no registry" };
         Told::text(format!("image: {image} {is}"))
     }
     fn remedy(&self, _: &Ask<'_>, candidate: &Candidate<'_>) -> String {

@@ -35,7 +35,10 @@ impl Score for Epvm {
         let part = |r: usize, name: &'static str| {
             let rise = u64::from(growth[r]) * u64::from(row.price[r]);
             let price = f64::from(row.price[r]) / f64::from(1 << 20);
-            let text = format!("price {price:.2} (1 empty, 64 full) × growth {:.6}", f64::from(growth[r]) / f64::from(1 << 20));
+            let text = format!(
+                "price {price:.2} (1 empty, 64 full) × growth {:.6}",
+                f64::from(growth[r]) / f64::from(1 << 20)
+            );
             Part { name: name.into(), value: millionths(rise >> 8), text }
         };
         vec![part(0, "cpu"), part(1, "memory"), part(2, "disk")]

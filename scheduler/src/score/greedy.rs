@@ -16,7 +16,11 @@ impl Score for Greedy {
         ONE
     }
     fn parts(&self, _: &Ask<'_>, _: &Row) -> Vec<Part> {
-        vec![Part { name: "order".into(), value: 1_000_000, text: "all nodes cost the same; the lowest id wins".to_owned() }]
+        vec![Part {
+            name: "order".into(),
+            value: 1_000_000,
+            text: "all nodes cost the same; the lowest id wins".to_owned(),
+        }]
     }
     fn counts_tasks(&self) -> bool {
         false

@@ -17,7 +17,11 @@ impl Score for RoundRobin {
     }
     fn parts(&self, ask: &Ask<'_>, _: &Row) -> Vec<Part> {
         let after = ask.cursor.map_or_else(|| "the beginning".to_owned(), |id| id.to_string());
-        vec![Part { name: "order".into(), value: 1_000_000, text: format!("all nodes cost the same; the next after {after} wins") }]
+        vec![Part {
+            name: "order".into(),
+            value: 1_000_000,
+            text: format!("all nodes cost the same; the next after {after} wins"),
+        }]
     }
     fn counts_tasks(&self) -> bool {
         false

@@ -9,8 +9,8 @@ use orca_api::node::{Availability, Condition, NodeState};
 use orca_api::spec::Algorithm;
 use orca_api::units::{Bytes, Cpu};
 use scheduler::{
-    Distinct, Group, Held, KeepAway, Load, Node, Platform, Preference, Pressure, Request, Resources, Scheduler,
-    SpreadOver, Target,
+    Distinct, Group, Held, KeepAway, Load, Node, Platform, Preference, Pressure, Request, Resources,
+    Scheduler, SpreadOver, Target,
 };
 
 /// Random values from a seed.
@@ -34,7 +34,11 @@ impl Dice {
 }
 
 pub fn resources(cpu_millis: u64, memory_mib: u64, disk_mib: u64) -> Resources {
-    Resources { cpu: Cpu::from_millis(cpu_millis), memory: Bytes::mib(memory_mib), disk: Bytes::mib(disk_mib) }
+    Resources {
+        cpu: Cpu::from_millis(cpu_millis),
+        memory: Bytes::mib(memory_mib),
+        disk: Bytes::mib(disk_mib),
+    }
 }
 
 /// A node without labels or load.
@@ -45,9 +49,15 @@ pub fn node(dice: &mut Dice, name: &str, capacity: Resources) -> Node {
 /// A node with something of everything.
 pub fn random_node(dice: &mut Dice, number: usize) -> Node {
     let cpus = *dice.pick(&[2, 4, 8, 16, 64]);
-    let mut node = node(dice, &format!("node-{number}"), resources(cpus * 1000, cpus * 2048 + dice_odd(number), cpus * 10_000));
+    let mut node = node(
+        dice,
+        &format!("node-{number}"),
+        resources(cpus * 1000, cpus * 2048 + dice_odd(number), cpus * 10_000),
+    );
     node.reserve = if dice.chance(50) { resources(100, 256, 500) } else { Resources::ZERO };
-    for (key, values) in [("zone", ["a", "b", "c"]), ("disk", ["ssd", "hdd", "tape"]), ("slots", ["2", "10", "9"])] {
+    for (key, values) in
+        [("zone", ["a", "b", "c"]), ("disk", ["ssd", "hdd", "tape"]), ("slots", ["2", "10", "9"])]
+    {
         if dice.chance(80) {
             node.labels.insert(key.to_owned(), (*dice.pick(&values)).to_owned());
         }
@@ -86,7 +96,11 @@ pub fn random_load(dice: &mut Dice, capacity: Resources) -> Load {
         memory: Bytes::new(part(dice, capacity.memory.get())),
         disk: Bytes::new(part(dice, capacity.disk.get())),
         pressure: if dice.chance(20) {
-            Pressure { cpu: dice.below(1000) as u16, memory: dice.below(300) as u16, io: dice.below(1200) as u16 }
+            Pressure {
+                cpu: dice.below(1000) as u16,
+                memory: dice.below(300) as u16,
+                io: dice.below(1200) as u16,
+            }
         } else {
             Pressure::default()
         },
@@ -112,8 +126,17 @@ pub fn random_request(dice: &mut Dice, nodes: &[NodeId]) -> Request {
         request.group = Some(Group::new(*dice.pick(&["web", "db", "cache"])));
     }
     let constraints = [
-        "disk == ssd", "disk != hdd", "zone in a,b", "zone not in c", "slots > 5", "slots < 10", "zone exists",
-        "node.arch == amd64", "node.kernel > 6.1", "node.name == node-1", "node.name != node-2",
+        "disk == ssd",
+        "disk != hdd",
+        "zone in a,b",
+        "zone not in c",
+        "slots > 5",
+        "slots < 10",
+        "zone exists",
+        "node.arch == amd64",
+        "node.kernel > 6.1",
+        "node.name == node-1",
+        "node.name != node-2",
     ];
     if dice.chance(30) {
         request.constraints =

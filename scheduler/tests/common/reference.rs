@@ -205,7 +205,15 @@ impl Reference<'_> {
         };
         let shares: usize = values.iter().map(share).sum();
         let known = values.iter().map(count).sum::<usize>();
-        let lone = || self.request.group.as_ref().map_or(0, |g| self.told.held.values().filter(|h| h.group.as_ref() == Some(g) && self.told.nodes.contains_key(&h.node)).count());
+        let lone = || {
+            self.request.group.as_ref().map_or(0, |g| {
+                self.told
+                    .held
+                    .values()
+                    .filter(|h| h.group.as_ref() == Some(g) && self.told.nodes.contains_key(&h.node))
+                    .count()
+            })
+        };
         let total = 1 + if own { lone() } else { known };
         if shares == 0 {
             return 0;
@@ -229,14 +237,16 @@ impl Reference<'_> {
 
     /// Whether the node is avoided, how far it is over its share, and its cost.
     pub fn cost(&self, node: &Node) -> (bool, usize, f64) {
-        let keeps_away = matches!(self.request.algorithm, Algorithm::Epvm | Algorithm::Spread | Algorithm::Binpack);
+        let keeps_away =
+            matches!(self.request.algorithm, Algorithm::Epvm | Algorithm::Spread | Algorithm::Binpack);
         let base = match self.request.algorithm {
             Algorithm::Epvm => self.epvm(node),
             Algorithm::Spread => self.on(node).len() as f64 + 1.0,
             Algorithm::Binpack => self.binpack(node),
             Algorithm::Greedy | Algorithm::RoundRobin => 1.0,
         };
-        let away = if keeps_away { self.siblings(node) as f64 * f64::from(self.request.keep_away.0) } else { 0.0 };
+        let away =
+            if keeps_away { self.siblings(node) as f64 * f64::from(self.request.keep_away.0) } else { 0.0 };
         let points = (self.preferred(node) + away).clamp(-400.0, 400.0);
         (self.request.avoid.contains(&node.id), self.over(node), base * (points / 50.0).exp2())
     }
@@ -244,7 +254,9 @@ impl Reference<'_> {
     /// The lowest cost of a node that fits.
     pub fn best(&self) -> Option<(bool, usize, f64)> {
         let fitting = self.told.nodes.values().filter(|node| self.failed(node).is_none());
-        fitting.map(|node| self.cost(node)).min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)))
+        fitting
+            .map(|node| self.cost(node))
+            .min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)))
     }
 
     pub fn node(&self, id: NodeId) -> Option<&Node> {

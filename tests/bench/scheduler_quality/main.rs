@@ -45,7 +45,9 @@ struct Figures {
 
 fn main() {
     println!("{NODES} nodes of 8 to 64 CPUs, means of {SEEDS} seeds.\n");
-    println!("| algorithm | imbalance at half load | hottest node at half load | packed at first refusal | room for big tasks | hit by node loss | of those stranded |");
+    println!(
+        "| algorithm | imbalance at half load | hottest node at half load | packed at first refusal | room for big tasks | hit by node loss | of those stranded |"
+    );
     println!("|---|---|---|---|---|---|---|");
     for (name, rival) in RIVALS {
         let mut sum = Figures::default();

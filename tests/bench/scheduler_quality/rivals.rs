@@ -42,7 +42,11 @@ pub fn pick(rival: Rival, cluster: &mut Cluster, dice: &mut Dice, task: &Task) -
         }
         Rival::TwoRandom => {
             let all: Vec<&Machine> = cluster.machines.values().collect();
-            let mut found = (0..20).map(|_| all[dice.below(all.len() as u64) as usize]).filter(fits).take(2).collect::<Vec<_>>();
+            let mut found = (0..20)
+                .map(|_| all[dice.below(all.len() as u64) as usize])
+                .filter(fits)
+                .take(2)
+                .collect::<Vec<_>>();
             found.sort_by(|a, b| left(b).total_cmp(&left(a)));
             found.first().map(|machine| machine.id)
         }

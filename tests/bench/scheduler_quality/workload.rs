@@ -44,7 +44,11 @@ impl Task {
     }
 
     fn resources(&self) -> Resources {
-        Resources { cpu: Cpu::from_millis(self.cpu as u64), memory: Bytes::mib(self.memory_mib as u64), disk: Bytes::ZERO }
+        Resources {
+            cpu: Cpu::from_millis(self.cpu as u64),
+            memory: Bytes::mib(self.memory_mib as u64),
+            disk: Bytes::ZERO,
+        }
     }
 
     pub fn request(&self) -> Request {
@@ -134,8 +138,10 @@ impl Cluster {
 
     /// Loses nodes; returns what ran on them.
     pub fn lose(&mut self, nodes: usize) -> Vec<Task> {
-        let gone: Vec<NodeId> = self.machines.keys().copied().step_by(self.machines.len() / nodes).take(nodes).collect();
-        let (lost, kept) = std::mem::take(&mut self.held).into_iter().partition(|(_, node, _)| gone.contains(node));
+        let gone: Vec<NodeId> =
+            self.machines.keys().copied().step_by(self.machines.len() / nodes).take(nodes).collect();
+        let (lost, kept) =
+            std::mem::take(&mut self.held).into_iter().partition(|(_, node, _)| gone.contains(node));
         self.held = kept;
         for (placement, ..) in &lost {
             self.scheduler.release(*placement);
@@ -150,7 +156,8 @@ impl Cluster {
     /// The larger of the used parts of all CPU and all memory.
     pub fn load(&self) -> f64 {
         let part = |r: usize| {
-            let (all, free) = self.machines.values().fold((0, 0), |(all, free), m| (all + m.all[r], free + m.free[r]));
+            let (all, free) =
+                self.machines.values().fold((0, 0), |(all, free), m| (all + m.all[r], free + m.free[r]));
             1.0 - free as f64 / all as f64
         };
         part(0).max(part(1))
@@ -158,7 +165,8 @@ impl Cluster {
 
     /// For each node the larger of its used parts.
     pub fn shares(&self) -> Vec<f64> {
-        let share = |m: &Machine| (0..2).map(|r| 1.0 - m.free[r] as f64 / m.all[r] as f64).fold(0.0, f64::max);
+        let share =
+            |m: &Machine| (0..2).map(|r| 1.0 - m.free[r] as f64 / m.all[r] as f64).fold(0.0, f64::max);
         self.machines.values().map(share).collect()
     }
 }

@@ -68,7 +68,8 @@ fn row(work: &str, figure: &str) {
 /// A rate with thousands separated.
 fn rate(per_second: f64) -> String {
     let digits = format!("{per_second:.0}");
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
     format!("{}/s", groups.join(","))
 }
 
@@ -99,7 +100,8 @@ fn kinds(nodes: usize, tasks: usize) {
             let batch = timed(&mut deciding, || scheduler.place_many(request, tasks / requests.len()));
             placed += batch.choices.len();
             // the caller makes ids and rows from its own random source; only what follows from them is timed
-            let rows: Vec<_> = batch.choices.iter().map(|choice| held(&mut dice, request, choice.node)).collect();
+            let rows: Vec<_> =
+                batch.choices.iter().map(|choice| held(&mut dice, request, choice.node)).collect();
             timed(&mut committing, || {
                 let mut log = Vec::with_capacity(rows.len() * 64);
                 for row in rows {
@@ -169,10 +171,7 @@ fn all_different(nodes: usize, tasks: usize) {
 fn one_task(nodes: usize, tasks: usize) {
     let times = single_times(nodes, tasks);
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
-    row(
-        &format!("one task on {nodes} nodes"),
-        &format!("median {:.2} µs, p99 {:.2} µs", at(0.5), at(0.99)),
-    );
+    row(&format!("one task on {nodes} nodes"), &format!("median {:.2} µs, p99 {:.2} µs", at(0.5), at(0.99)));
 }
 
 /// Microseconds of decisions, sorted: kinds with label, port and zones, and tasks like no other, by turns.
@@ -210,7 +209,10 @@ fn refusal(nodes: usize, times: usize) {
         assert!(refusal.is_err(), "the task must not fit");
         start.elapsed().as_secs_f64() * 1e6
     });
-    row(&format!("explain one refusal on {nodes} nodes, counts"), &format!("{:.0} µs", median(measured.collect())));
+    row(
+        &format!("explain one refusal on {nodes} nodes, counts"),
+        &format!("{:.0} µs", median(measured.collect())),
+    );
 }
 
 /// A node's measured load changes.
@@ -219,7 +221,8 @@ fn load_changes(nodes: usize, changes: usize) {
     let (mut scheduler, ids) = cluster(&mut dice, nodes);
     let loads: Vec<(NodeId, Load)> = (0..changes)
         .map(|_| {
-            let used = resources(dice.between(0, 64_000), dice.between(0, 250_000), dice.between(0, 1_000_000));
+            let used =
+                resources(dice.between(0, 64_000), dice.between(0, 250_000), dice.between(0, 1_000_000));
             let id = ids[dice.between(0, ids.len() as u64 - 1) as usize];
             (id, Load { cpu: used.cpu, memory: used.memory, disk: used.disk, ..Load::default() })
         })

@@ -57,8 +57,13 @@ pub fn svg(series: &[Series]) -> String {
         );
     }
     for (line, colour) in series.iter().zip(COLOURS) {
-        let points: Vec<String> = line.points.iter().map(|(n, t)| format!("{:.1},{:.1}", x(*n), y(*t))).collect();
-        let _ = writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", points.join(" "));
+        let points: Vec<String> =
+            line.points.iter().map(|(n, t)| format!("{:.1},{:.1}", x(*n), y(*t))).collect();
+        let _ = writeln!(
+            out,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            points.join(" ")
+        );
         if let Some((nodes, micros)) = line.points.last() {
             let _ = writeln!(
                 out,
@@ -69,6 +74,11 @@ pub fn svg(series: &[Series]) -> String {
             );
         }
     }
-    let _ = writeln!(out, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">nodes</text>\n</svg>", (LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 10.0);
+    let _ = writeln!(
+        out,
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">nodes</text>\n</svg>",
+        (LEFT + WIDTH - RIGHT) / 2.0,
+        HEIGHT - 10.0
+    );
     out
 }

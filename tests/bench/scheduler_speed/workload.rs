@@ -19,7 +19,11 @@ impl Dice {
 }
 
 pub fn resources(cpu_millis: u64, memory_mib: u64, disk_mib: u64) -> Resources {
-    Resources { cpu: Cpu::from_millis(cpu_millis), memory: Bytes::mib(memory_mib), disk: Bytes::mib(disk_mib) }
+    Resources {
+        cpu: Cpu::from_millis(cpu_millis),
+        memory: Bytes::mib(memory_mib),
+        disk: Bytes::mib(disk_mib),
+    }
 }
 
 /// A placement of a request.
@@ -63,7 +67,8 @@ pub fn cluster(dice: &mut Dice, nodes: usize) -> (Scheduler, Vec<NodeId>) {
 pub fn kind(dice: &mut Dice, number: usize) -> Request {
     let mut request = different(dice);
     request.group = Some(Group::new(&format!("job-{number}")));
-    request.spread_over = Some(SpreadOver { key: "zone".to_owned(), shares: std::collections::BTreeMap::new() });
+    request.spread_over =
+        Some(SpreadOver { key: "zone".to_owned(), shares: std::collections::BTreeMap::new() });
     let port = 8000 + dice.between(0, 63);
     request.ports = vec![format!("{port}:80").parse().expect("a port")];
     request

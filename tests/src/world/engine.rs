@@ -288,6 +288,7 @@ impl World {
             image_id: format!("sha256:{image}"),
             ports: Vec::new(),
             pid: 0,
+            address: None,
         };
         self.note_call(n, "create", &seen);
         let made = Made { seen, image, publishes: ports, starts: 0, run: 0 };
@@ -441,6 +442,7 @@ impl World {
             image_id: String::new(),
             ports: Vec::new(),
             pid: 1,
+            address: None,
         };
         let publishes = port.and_then(|p| p.parse().ok()).into_iter().collect();
         engine.containers.insert(

@@ -157,6 +157,11 @@ impl World {
                     self.manager_event(Event::Tick);
                 }
             }
+            // What is in memory is not committed yet: nobody may hear of it.
+            Do::PollOver(n, number) if self.manager.batch.is_some() => {
+                let life = self.manager.life;
+                self.schedule(1, Happening::Manager(life, Do::PollOver(n, number)));
+            }
             Do::PollOver(n, number) => {
                 if self.manager.parked.get(&n).is_some_and(|p| p.number == number)
                     && let Some(poll) = self.manager.parked.remove(&n)

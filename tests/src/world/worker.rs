@@ -154,8 +154,11 @@ impl World {
 
     /// The power fails: every process is gone, and the last commits of the worker's store may be, too.
     pub fn reboot(&mut self, n: usize) {
-        let held = self.workers[n].core.as_ref().map_or_else(Vec::new, Worker::inventory);
-        self.checker.commits_lost(held.iter().map(|p| p.placement));
+        let held = self.workers[n].disk.rows().into_iter().filter_map(|row| match row {
+            Change::PlacementPut { record } => Some(record.id),
+            _ => None,
+        });
+        self.checker.commits_lost(held);
         self.end_worker(n);
         let lost = self.rng.below(3) as usize;
         self.engine_loses_power(n);

@@ -96,6 +96,7 @@ impl Turn<'_> {
             self.put_node(record.clone());
             self.room = true;
         }
+        self.forget_sequences(node, &hello.inventory);
         self.take_statuses(node, hello.inventory, true);
         self.notify(node);
         let welcome = Welcome {

@@ -1,6 +1,8 @@
 //! What workers observed is merged into what is known: states only rise, the larger one wins, and of two
 //! different ends the first stands.
 
+use std::collections::BTreeSet;
+
 use orca_api::id::{LifeId, NodeId, PlacementId};
 use orca_api::link::{ATTEMPTS_KEPT, AttemptStatus, PlacementStatus, ReportAnswer};
 use orca_api::task::{Owner, Reason, State};
@@ -132,6 +134,23 @@ impl Turn<'_> {
         unknown
     }
 
+    /// Of placements that a worker has forgotten the next report counts, whatever its sequence: it counts anew, and its
+    /// clock may have been set back.
+    pub fn forget_sequences(&mut self, node: NodeId, inventory: &[PlacementStatus]) {
+        let told: BTreeSet<PlacementId> = inventory.iter().map(|status| status.placement).collect();
+        let here = self.m.durable.by_node.get(&node).into_iter().flatten();
+        let forgotten: Vec<PlacementId> = here.filter(|id| !told.contains(id)).copied().collect();
+        for placement in forgotten {
+            if let Some(record) = self.m.durable.placements.get(&placement)
+                && record.status.sequence > 0
+            {
+                let mut record = PlacementRecord::clone(record);
+                record.status.sequence = 0;
+                self.put_placement(record, SetChange::No);
+            }
+        }
+    }
+
     fn take_status(&mut self, mut record: PlacementRecord, status: &PlacementStatus) {
         let id = record.id;
         let before = self.m.live.progress.get(&id).cloned();
@@ -145,7 +164,8 @@ impl Turn<'_> {
         let mut merged = merge(&record.status, status);
         close_overtaken(&mut merged.status, status, record.stop.as_ref().map(|s| s.reason), self.now.wall);
         let same = PlacementStatus { sequence: record.status.sequence, ..merged.status.clone() } == record.status;
-        if same && merged.refused.is_empty() {
+        // A worker that lost its store counts anew: from where, it must be known.
+        if same && merged.refused.is_empty() && status.sequence >= record.status.sequence {
             return;
         }
         let (state, number) = (record.state(), record.status.attempts.last().map(|a| a.number));

@@ -116,6 +116,7 @@ mod tests {
             image_id: String::new(),
             ports: Vec::new(),
             pid: 0,
+            address: None,
         }
     }
 

@@ -162,11 +162,10 @@ impl Turn<'_> {
 
     fn start(&mut self, placement: PlacementId, number: u32, container: String) {
         let life = self.w.live.engine.life().map(str::to_owned);
-        let (boot_id, oom_kills) = (self.w.boot_id.clone(), self.w.live.oom_kills);
+        let boot_id = self.w.boot_id.clone();
         self.edit_attempt(placement, number, |a| {
             a.engine_life = life;
             a.boot_id = boot_id;
-            a.oom_kills_before = oom_kills;
         });
         let op = self.begin(
             OpKind::Start,

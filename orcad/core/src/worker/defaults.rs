@@ -38,3 +38,8 @@ pub const PULL_LOST: Span = Span::from_secs(600);
 pub const PEAK_TRUSTED_AFTER: Span = Span::from_secs(30);
 /// Absences of the engine that are remembered, for ends that are seen afterwards.
 pub const OUTAGES_KEPT: usize = 16;
+/// How far a kill for want of memory may lie from an end and still be its cause: the count is read before each turn, and a
+/// turn follows each end that the engine tells of.
+pub const OOM_KILL_NEAR: Span = Span::from_secs(5);
+/// Moves of the machine's count of such kills that are remembered, for ends that are seen afterwards.
+pub const OOM_MOVES_KEPT: usize = 32;

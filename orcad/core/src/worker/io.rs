@@ -1,6 +1,7 @@
 //! What goes into the worker core and what comes out.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use orca_api::id::{ClusterId, LifeId, NodeId, PlacementId, TaskId};
@@ -9,7 +10,7 @@ use orca_api::link::{
 };
 use orca_api::name::Name;
 use orca_api::node::Condition;
-use orca_api::spec::{Pull, Signal, TaskSpec};
+use orca_api::spec::{HealthCheck, Pull, Signal, TaskSpec};
 use orca_api::task::Reason;
 use orca_api::units::{Bytes, Span, Time};
 use serde::{Deserialize, Serialize};
@@ -84,10 +85,23 @@ pub enum Event {
         /// How far.
         progress: Progress,
     },
+    /// What a check over the network came to: what of [`super::Worker::checks`] the shell has asked.
+    Checked {
+        /// The container's id.
+        container: String,
+        /// What that makes it.
+        health: Health,
+        /// What the check complains of, where it failed and that does not make it unhealthy yet.
+        failing: Option<String>,
+    },
+    /// The kernel's count of processes that it killed for want of memory, since boot: once at first, then whenever it has
+    /// changed, before whatever was received afterwards.
+    OomKills {
+        /// The count.
+        total: u64,
+    },
     /// Figures of the machine that outcomes depend on.
     Machine {
-        /// Processes that the kernel killed for want of memory since boot.
-        oom_kills: Option<u64>,
         /// Conditions that the shell sees: pressure, disk.
         conditions: Vec<Condition>,
         /// Peak memory by container, as sampled.
@@ -146,6 +160,8 @@ pub struct Container {
     pub ports: Vec<PublishedPort>,
     /// Process id of its first process on the node; 0 where none lives.
     pub pid: u32,
+    /// Where its ports are reached from the node; `None` where nothing of it runs, or it has no network.
+    pub address: Option<IpAddr>,
 }
 
 /// What a container does.
@@ -165,7 +181,7 @@ pub enum ContainerStatus {
     Dead,
 }
 
-/// The engine's word on a health check.
+/// What a health check came to: the engine's word, or that of orca's own check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
     /// Not known yet.
@@ -174,6 +190,21 @@ pub enum Health {
     Healthy,
     /// Bad, with what the check said.
     Unhealthy(String),
+}
+
+/// A container whose health is checked over the network, by the shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckTarget {
+    /// The container's id.
+    pub container: String,
+    /// Where its ports are reached; `None` where it has no network.
+    pub address: Option<IpAddr>,
+    /// What is asked, and how often.
+    pub check: HealthCheck,
+    /// When its process began.
+    pub started_at: Option<Time>,
+    /// It was never well yet.
+    pub starting: bool,
 }
 
 /// What orca writes on its containers, and adopts them by.
@@ -398,9 +429,6 @@ pub struct AttemptRecord {
     /// The engine's life in which its process began.
     #[serde(default)]
     pub engine_life: Option<String>,
-    /// The machine's oom_kill counter when its process began.
-    #[serde(default)]
-    pub oom_kills_before: Option<u64>,
     /// The image was pulled again after it had vanished: at most once.
     #[serde(default)]
     pub pulled_again: bool,

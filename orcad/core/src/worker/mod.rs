@@ -3,7 +3,9 @@
 //! ```text
 //!  Assigned ───► assign.rs   the complete set: what is wanted ──┐
 //!  Swept, Inspected, Done ─► observe.rs, ops.rs: what is there ─┤
-//!  Engine, Machine ────────► engine.rs: whom to believe ────────┤
+//!  Engine ─────────────────► engine.rs: whom to believe ────────┤
+//!  Checked ────────────────► health.rs: who is well ────────────┤
+//!  OomKills ───────────────► oom.rs: whom the kernel killed ────┤
 //!  Tick ────────────────────────────────────────────────────────┤
 //!                                                               ▼
 //!           converge.rs  each placement one step nearer to what is wanted ──► Pull, Create, Start, Stop
@@ -31,8 +33,10 @@ mod converge;
 mod deadline;
 mod defaults;
 mod engine;
+mod health;
 pub mod io;
 mod observe;
+mod oom;
 mod ops;
 mod outcome;
 mod record;

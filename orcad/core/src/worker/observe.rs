@@ -67,6 +67,7 @@ impl Turn<'_> {
             image_id: self.w.live.pulled.get(&placement).cloned().unwrap_or_default(),
             ports: Vec::new(),
             pid: 0,
+            address: None,
         };
         self.w.live.containers.see(container);
         if self.is_live(placement, number) && !warnings.is_empty() {
@@ -147,18 +148,16 @@ impl Turn<'_> {
 
     fn look_at_running(&mut self, placement: PlacementId, number: u32, container: &Container) {
         let known = self.record(placement).and_then(|r| r.attempt(number));
-        if known.is_some_and(|a| self.says_nothing_new(a, container)) {
+        if known.is_some_and(|a| self.says_nothing_new(placement, a, container)) {
             return;
         }
         let life = self.w.live.engine.life().map(str::to_owned);
         let boot_id = self.w.boot_id.clone();
-        let oom_kills = self.w.live.oom_kills;
+        let health = self.health_of(placement, container);
         let own = self.w.live.shown.get(&placement).map(|s| s.own.ms);
         let stopped = self.record(placement).is_some_and(|r| r.stop_wanted().is_some());
-        let rising = self
-            .record(placement)
-            .and_then(|r| r.attempt(number))
-            .is_some_and(|a| a.status.state < State::Running);
+        let before = known.map(|a| a.status.state);
+        let rising = before.is_some_and(|state| state < State::Running);
         self.edit_attempt(placement, number, |a| {
             let s = &mut a.status;
             s.container = Some(container.id.clone());
@@ -172,8 +171,7 @@ impl Turn<'_> {
             }
             a.boot_id = boot_id;
             a.engine_life = life.or_else(|| a.engine_life.take());
-            a.oom_kills_before = a.oom_kills_before.or(oom_kills);
-            match &container.health {
+            match &health {
                 Some(Health::Starting) => a.rise(State::Starting),
                 Some(Health::Healthy) | None => a.rise(State::Running),
                 Some(Health::Unhealthy(said)) => {
@@ -190,17 +188,25 @@ impl Turn<'_> {
                 a.status.own_ms = own;
             }
         });
-        if rising && let Some(shown) = self.w.live.shown.get_mut(&placement) {
+        let now = self.record(placement).and_then(|r| r.attempt(number)).map(|a| a.status.state);
+        if now != before
+            && let Some(shown) = self.w.live.shown.get_mut(&placement)
+        {
             shown.progress = None;
         }
     }
 
     /// Whether all that a running container says is recorded: most looks change nothing, and cost nothing.
-    fn says_nothing_new(&self, attempt: &AttemptRecord, container: &Container) -> bool {
+    fn says_nothing_new(
+        &self,
+        placement: PlacementId,
+        attempt: &AttemptRecord,
+        container: &Container,
+    ) -> bool {
         let s = &attempt.status;
         let life = self.w.live.engine.life();
         matches!(s.state, State::Running | State::Stopping)
-            && !matches!(container.health, Some(Health::Unhealthy(_)))
+            && !matches!(self.health_of(placement, container), Some(Health::Unhealthy(_)))
             && s.container.as_ref() == Some(&container.id)
             && s.container_kept
             && (container.started_at.is_none() || s.started_at == container.started_at)
@@ -208,13 +214,13 @@ impl Turn<'_> {
             && (container.ports.is_empty() || s.ports == container.ports)
             && attempt.boot_id == self.w.boot_id
             && (life.is_none() || attempt.engine_life.as_deref() == life)
-            && (attempt.oom_kills_before.is_some() || self.w.live.oom_kills.is_none())
     }
 
     /// A container is not there any more. A live attempt of it has ended.
     pub fn vanish(&mut self, id: &str) {
         self.w.live.containers.forget(id);
         self.w.live.peaks.remove(id);
+        self.w.live.checked.remove(id);
         self.w.live.retries.remove(&Target::Leftover(id.to_owned()));
         let of = |a: &AttemptRecord| a.status.container_kept && a.status.container.as_deref() == Some(id);
         let found = self
@@ -250,13 +256,16 @@ impl Turn<'_> {
             limit: self.w.durable.specs.get(&record.spec).and_then(|s| s.memory),
             peak: id.and_then(|id| self.w.live.peaks.get(id)).copied(),
             ran: started.map(|s| finished.unwrap_or(self.now.wall).since(s)),
-            oom_moved: matches!((attempt.oom_kills_before, self.w.live.oom_kills), (Some(before), Some(now)) if now > before),
+            oom_nearby: finished.is_some_and(|at| self.is_kernel_killing(id, at)),
             error: container.map(|c| c.error.clone()).unwrap_or_default(),
         };
         let mut outcome = outcome::decide(&end);
         // A container that vanished before its process began was never more than made.
         if end.vanished && outcome.state == State::Failed && attempt.status.state < State::Starting {
             outcome.state = State::Rejected;
+        }
+        if let Some(id) = id.cloned() {
+            self.w.live.checked.remove(&id);
         }
         let seen = container.cloned();
         self.edit_attempt(placement, number, |a| {
@@ -352,7 +361,6 @@ pub(super) fn new_attempt(
         container_name,
         boot_id,
         engine_life: None,
-        oom_kills_before: None,
         pulled_again: false,
         stop_sent: false,
     }

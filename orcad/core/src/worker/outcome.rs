@@ -32,8 +32,8 @@ pub(super) struct End {
     pub peak: Option<Bytes>,
     /// How long it ran.
     pub ran: Option<Span>,
-    /// The machine's own count of such kills moved while it ran.
-    pub oom_moved: bool,
+    /// About when it ended, the kernel killed more for want of memory than our own containers' limits account for.
+    pub oom_nearby: bool,
     /// What the engine says went wrong.
     pub error: String,
 }
@@ -106,10 +106,13 @@ fn memory(end: &End, signal: Option<Signal>) -> Option<(Reason, String)> {
         let used = peak.map_or(String::new(), |peak| format!(", {} used", shown(peak)));
         return Some((Reason::OomLimit, format!("killed at its memory limit of {}{used}", shown(limit))));
     }
-    if end.oom_killed || (signal == Some(Signal::KILL) && end.oom_moved) {
+    if end.oom_killed {
         return Some((Reason::OomHost, "killed because the machine ran out of memory".to_owned()));
     }
-    None
+    (signal == Some(Signal::KILL) && end.oom_nearby).then(|| {
+        let message = "killed by SIGKILL while the kernel was killing for want of memory";
+        (Reason::OomHost, message.to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -165,11 +168,11 @@ mod tests {
             ("no limit", End { oom_killed: true, ..end(137) }, State::Failed, Reason::OomHost),
             (
                 "the kernel killed without a flag",
-                End { oom_moved: true, ..end(137) },
+                End { oom_nearby: true, ..end(137) },
                 State::Failed,
                 Reason::OomHost,
             ),
-            ("term is no want of memory", End { oom_moved: true, ..end(143) }, State::Failed, Reason::Killed),
+            ("term is no want of memory", End { oom_nearby: true, ..end(143) }, State::Failed, Reason::Killed),
             (
                 "a killed child, and exit 0",
                 End { oom_killed: true, limit, ..end(0) },

@@ -12,7 +12,8 @@ use orca_api::units::Bytes;
 
 use super::containers::Containers;
 use super::engine::Engine;
-use super::io::{Change, EngineState, PlacementRecord};
+use super::io::{Change, EngineState, Health, PlacementRecord};
+use super::oom::OomKills;
 use super::ops::{Op, Retry, Target};
 use super::report::{Outbox, Shown};
 use crate::Now;
@@ -74,8 +75,10 @@ pub(super) struct Live {
     /// What placements show besides their record.
     pub shown: BTreeMap<PlacementId, Shown>,
     pub outbox: Outbox,
-    /// Processes that the kernel killed for want of memory since boot.
-    pub oom_kills: Option<u64>,
+    /// What checks over the network came to, by container.
+    pub checked: BTreeMap<String, Health>,
+    /// Processes that the kernel killed for want of memory.
+    pub oom_kills: OomKills,
     /// What the shell sees of the machine.
     pub conditions: Vec<Condition>,
     /// Peak memory by container.

@@ -60,8 +60,9 @@ impl Turn<'_> {
             },
             Event::Done { op, result } => self.on_done(op, result),
             Event::Progressed { op, progress } => self.on_progressed(op, progress),
-            Event::Machine { oom_kills, conditions, peaks } => {
-                self.w.live.oom_kills = oom_kills;
+            Event::Checked { container, health, failing } => self.on_checked(&container, health, failing),
+            Event::OomKills { total } => self.w.live.oom_kills.on_total(total, self.now.wall),
+            Event::Machine { conditions, peaks } => {
                 self.w.live.conditions = conditions;
                 self.w.live.peaks.extend(peaks);
             }

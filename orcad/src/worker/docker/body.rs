@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding,
-    RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, DeviceMapping, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
+    PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use orca_api::name::Name;
-use orca_api::spec::{MountSource, TaskSpec};
-use orca_api::units::{Bytes, Cpu};
+use orca_api::spec::{HealthCheck, MountSource, TaskSpec};
+use orca_api::units::{Bytes, Cpu, Span};
 use orca_core::worker::io::Labels;
 
 use super::{LogDefault, labels};
@@ -89,9 +89,33 @@ pub fn container_body(
         labels: Some(all_labels),
         stop_signal: spec.stop_signal.map(|signal| signal.to_string()),
         stop_timeout: Some(i64::try_from(spec.grace().secs_up()).unwrap_or(i64::MAX)),
+        healthcheck: spec.health.as_ref().map(health),
         host_config: Some(host_config(spec, task_name, log, node)),
         ..ContainerCreateBody::default()
     }
+}
+
+/// What the engine checks by itself: a command in the container. A check over the network is orca's own, and turns that of
+/// the image off, as `off` does. Without any, the image's is left as it is.
+fn health(check: &HealthCheck) -> HealthConfig {
+    if check.exec.is_empty() {
+        return HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() };
+    }
+    let mut test = vec!["CMD".to_owned()];
+    test.extend(check.exec.iter().cloned());
+    HealthConfig {
+        test: Some(test),
+        interval: Some(nanos(check.every())),
+        timeout: Some(nanos(check.patience())),
+        retries: Some(i64::from(check.failures())),
+        // Zero would mean the image's.
+        start_period: Some(nanos(check.grace().max(Span::from_ms(1)))),
+        ..HealthConfig::default()
+    }
+}
+
+fn nanos(span: Span) -> i64 {
+    i64::try_from(span.ms().saturating_mul(1_000_000)).unwrap_or(i64::MAX)
 }
 
 fn host_config(spec: &TaskSpec, task_name: &Name, log: LogDefault, node: NodeTraits) -> HostConfig {
@@ -299,6 +323,27 @@ mod tests {
         assert_eq!(devices[0].path_in_container.as_deref(), Some("/dev/b"));
         assert_eq!(devices[0].cgroup_permissions.as_deref(), Some("r"));
         assert_eq!(devices[1].path_in_container.as_deref(), Some("/dev/null"));
+    }
+
+    #[test]
+    fn health_checks() {
+        let check = |edit: fn(&mut HealthCheck)| {
+            let mut check = HealthCheck::default();
+            edit(&mut check);
+            made(|s| s.health = Some(check)).healthcheck.unwrap()
+        };
+        assert_eq!(made(|_| ()).healthcheck, None);
+        let exec = check(|c| c.exec = vec!["test".into(), "-e".into(), "/ready".into()]);
+        assert_eq!(exec.test.unwrap(), ["CMD", "test", "-e", "/ready"]);
+        assert_eq!((exec.interval, exec.timeout), (Some(10_000_000_000), Some(2_000_000_000)));
+        assert_eq!((exec.retries, exec.start_period), (Some(3), Some(1_000_000)));
+        for network in [
+            check(|c| c.http = "80/ready".parse().ok()),
+            check(|c| c.tcp = Some(80)),
+            check(|c| c.off = true),
+        ] {
+            assert_eq!((network.test.unwrap(), network.interval), (vec!["NONE".to_owned()], None));
+        }
     }
 
     #[test]

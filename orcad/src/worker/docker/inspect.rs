@@ -1,7 +1,10 @@
 //! What the engine says of containers, in the core's words.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, Health as EngineHealth, HealthStatusEnum, PortMap,
+    ContainerInspectResponse, ContainerStateStatusEnum, EndpointSettings, Health as EngineHealth,
+    HealthStatusEnum, NetworkSettings, PortMap,
 };
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -108,6 +111,8 @@ pub(super) fn container(raw: ContainerInspectResponse) -> Option<Container> {
     let ended = matches!(status, ContainerStatus::Exited | ContainerStatus::Dead | ContainerStatus::Removing);
     let lives = matches!(status, ContainerStatus::Running | ContainerStatus::Paused);
     let all = raw.config.and_then(|c| c.labels).unwrap_or_default();
+    let mode = raw.host_config.and_then(|h| h.network_mode).unwrap_or_default();
+    let address = raw.network_settings.as_ref().filter(|_| lives).and_then(|all| address(all, &mode));
     Some(Container {
         id: raw.id?,
         name: raw.name.unwrap_or_default().trim_start_matches('/').to_owned(),
@@ -123,6 +128,22 @@ pub(super) fn container(raw: ContainerInspectResponse) -> Option<Container> {
         image_id: raw.image.unwrap_or_default(),
         ports: raw.network_settings.and_then(|n| n.ports).map(ports).unwrap_or_default(),
         pid: state.pid.filter(|_| lives).and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
+        address,
+    })
+}
+
+/// Where its ports are reached from the node: with the node's own network on the node, else at its address on the network
+/// that it was made with, or on the first by name; IPv4 first.
+fn address(settings: &NetworkSettings, mode: &str) -> Option<IpAddr> {
+    if mode == "host" {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
+    let mut networks: Vec<(&String, &EndpointSettings)> = settings.networks.iter().flatten().collect();
+    // "default" is how the engine writes the network that it calls "bridge".
+    networks.sort_by_key(|(name, _)| (*name != mode && !(mode == "default" && *name == "bridge"), *name));
+    networks.into_iter().find_map(|(_, network)| {
+        let addresses = [network.ip_address.as_deref(), network.global_ipv6_address.as_deref()];
+        addresses.into_iter().flatten().find_map(|text| text.parse().ok())
     })
 }
 
@@ -136,8 +157,14 @@ fn health(raw: EngineHealth) -> Option<Health> {
         HealthStatusEnum::STARTING => Some(Health::Starting),
         HealthStatusEnum::HEALTHY => Some(Health::Healthy),
         HealthStatusEnum::UNHEALTHY => {
-            let said = raw.log.unwrap_or_default().pop().and_then(|last| last.output).unwrap_or_default();
-            Some(Health::Unhealthy(shortened(said.trim(), HEALTH_TEXT_MAX)))
+            let last = raw.log.unwrap_or_default().pop().unwrap_or_default();
+            let said = shortened(last.output.unwrap_or_default().trim(), HEALTH_TEXT_MAX);
+            Some(Health::Unhealthy(match last.exit_code {
+                Some(code) if said.is_empty() => {
+                    format!("its health check exited with {code} and said nothing")
+                }
+                _ => said,
+            }))
         }
         HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => None,
     }
@@ -204,6 +231,40 @@ mod tests {
             [PublishedPort { address: "0.0.0.0".into(), host: 8080, container: 80, protocol: Protocol::Tcp }]
         );
         assert_eq!(seen.created_at.unwrap().ms() % 1000, 123);
+    }
+
+    #[test]
+    fn where_its_ports_are() {
+        let of = |mode: &str, networks: serde_json::Value| {
+            read(serde_json::json!({
+                "Id": "a", "State": {"Status": "running"}, "HostConfig": {"NetworkMode": mode}, "NetworkSettings": {"Networks": networks}
+            }))
+            .address
+            .map(|address| address.to_string())
+        };
+        let two = serde_json::json!({"bridge": {"IPAddress": "172.17.0.2"}, "a": {"IPAddress": "10.0.0.2"}});
+        let v6 = serde_json::json!({"x": {"IPAddress": "", "GlobalIPv6Address": "fd00::2"}});
+        for (mode, networks, address) in [
+            ("default", two.clone(), Some("172.17.0.2")),
+            ("bridge", two.clone(), Some("172.17.0.2")),
+            ("a", two.clone(), Some("10.0.0.2")),
+            ("gone", two, Some("10.0.0.2")),
+            ("host", serde_json::json!({"host": {"IPAddress": ""}}), Some("127.0.0.1")),
+            ("x", v6, Some("fd00::2")),
+            ("none", serde_json::json!({"none": {"IPAddress": ""}}), None),
+        ] {
+            assert_eq!(of(mode, networks).as_deref(), address, "{mode}");
+        }
+        let ended = serde_json::json!({"Id": "a", "State": {"Status": "exited"}, "HostConfig": {"NetworkMode": "host"}, "NetworkSettings": {}});
+        assert_eq!(read(ended).address, None);
+    }
+
+    #[test]
+    fn a_check_that_says_nothing_has_its_code() {
+        let seen = read(serde_json::json!({
+            "Id": "a", "State": {"Status": "running", "Health": {"Status": "unhealthy", "Log": [{"ExitCode": 1, "Output": ""}]}}
+        }));
+        assert_eq!(seen.health, Some(Health::Unhealthy("its health check exited with 1 and said nothing".into())));
     }
 
     #[test]

@@ -144,6 +144,7 @@ impl World {
             image_id: "sha256:1".to_owned(),
             ports: Vec::new(),
             pid: 0,
+            address: None,
         };
         self.containers.insert(id.clone(), container);
         id
