@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{self, OsIds};
 use crate::config::Config;
 use crate::driver::{self, Driver, Inbox};
-use crate::host;
+use crate::host::{self, Roots};
 use crate::manager::control::{About, Control};
 use crate::manager::link::{Link, Workers};
 use crate::manager::role::{ManagerHandle, ManagerRole, Summary};
@@ -212,8 +212,17 @@ impl Daemon {
             let (events, arriving) = mpsc::channel(ENGINE_EVENTS);
             let engine = Engine::new(engine_config(&self.config), events.clone());
             let (queue, inbox) = driver::queue::<WorkerRole>();
-            let role =
-                WorkerRole::new(core, store, Box::new(OsIds), engine.clone(), queue.clone(), metrics.clone());
+            let proc = self.config.metrics.proc_root.clone();
+            let roots = Roots { proc, sys: self.config.metrics.sys_root.clone() };
+            let role = WorkerRole::new(
+                core,
+                store,
+                Box::new(OsIds),
+                engine.clone(),
+                queue.clone(),
+                metrics.clone(),
+                roots,
+            );
             let (outbox, cluster) = (role.outbox(), role.cluster());
             queue.send(worker::Event::Started).await?;
             drive(&mut back, "worker", role, inbox, pulse.of(1), &halt);

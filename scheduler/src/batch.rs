@@ -21,7 +21,7 @@ use crate::ask::{Ask, Rank};
 use crate::attributes;
 use crate::cost;
 use crate::index::{Bounds, Cell, Row};
-use crate::model::{Request, Target};
+use crate::model::{Distinct, Request, Target};
 use crate::place::Choice;
 use crate::refusal::Refusal;
 use crate::score::{self, Score};
@@ -50,8 +50,9 @@ const AVOIDED: u64 = 1 << 63;
 impl Entry {
     fn new(ask: &Ask<'_>, cost: u64, [siblings, tasks]: [u32; 2], id: NodeId, at: At) -> Self {
         let avoided = if ask.request.avoid.contains(&id) { AVOIDED } else { 0 };
-        let bytes = id.raw().bytes();
-        let [a, b, c, d, e, f, g, h, tail @ ..] = bytes;
+        let mut id_bits = [0; 16];
+        id_bits[6..].copy_from_slice(&id.raw().bytes());
+        let id_bits = u128::from_be_bytes(id_bits);
         let at = match at {
             At::Slot(slot) => u64::from(slot),
             At::Seat(seat) => SEATED | u64::from(seat),
@@ -59,8 +60,8 @@ impl Entry {
         Self([
             avoided | cost,
             u64::from(siblings) << 32 | u64::from(tasks),
-            u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            u64::from(u16::from_be_bytes(tail)) << 48 | at,
+            (id_bits >> 16) as u64,
+            u64::from(id_bits as u16) << 48 | at,
         ])
     }
 
@@ -70,8 +71,9 @@ impl Entry {
     }
 
     fn rank(self, over: u32) -> Rank {
-        let [a, b, c, d, e, f, g, h] = self.0[2].to_be_bytes();
-        let [i, j] = ((self.0[3] >> 48) as u16).to_be_bytes();
+        let mut id = [0; 10];
+        id[..8].copy_from_slice(&self.0[2].to_be_bytes());
+        id[8..].copy_from_slice(&((self.0[3] >> 48) as u16).to_be_bytes());
         Rank {
             avoided: self.0[0] & AVOIDED != 0,
             over,
@@ -79,7 +81,7 @@ impl Entry {
             siblings: (self.0[1] >> 32) as u32,
             tasks: self.0[1] as u32,
             wrapped: false,
-            id: NodeId::from_raw(RawId::from_bytes([a, b, c, d, e, f, g, h, i, j])),
+            id: NodeId::from_raw(RawId::from_bytes(id)),
         }
     }
 }
@@ -125,7 +127,7 @@ struct Run<'a, S> {
     alone: bool,
 }
 
-impl<'a> Ask<'a> {
+impl Ask<'_> {
     /// The nodes of as many of `count` equal tasks as fit.
     pub(crate) fn many(&self, count: usize) -> Vec<Choice> {
         match self.request.algorithm {
@@ -251,10 +253,8 @@ impl<'a, S: Score> Run<'a, S> {
         }
         let attributes = &self.ask.world.classes[class as usize].attributes;
         let spread = self.spread.as_ref().and_then(|spread| spread.number_of(attributes));
-        let values = self.ask.request.distinct.iter().map(|rule| match attributes::is_own(&rule.key) {
-            true => None,
-            false => attributes.get(&rule.key),
-        });
+        let shared = |rule: &Distinct| !attributes::is_own(&rule.key);
+        let values = self.ask.request.distinct.iter().map(|rule| attributes.get(&rule.key).filter(|_| shared(rule)));
         let distinct: Vec<Option<&'a str>> = values.collect();
         let known = self.lanes.iter().position(|lane| lane.spread == spread && lane.distinct == distinct);
         let lane = known.unwrap_or_else(|| {

@@ -51,7 +51,7 @@ fn exp2(exponent: u64) -> u32 {
     let index = (exponent >> 16 & 255) as usize;
     let rest = exponent & 0xffff;
     let (low, high) = (u64::from(POWERS[index]), u64::from(POWERS[index + 1]));
-    let value = low + ((high - low) * rest >> 16);
+    let value = low + (((high - low) * rest) >> 16);
     (value << whole >> 10) as u32
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn size(whole: u64, mean: u64) -> u64 {
 /// A growth on a machine of that size: as many machines of the mean size would have it together.
 pub(crate) fn sized(growth: u32, size: u64) -> u32 {
     // below 63 × 64 in units of 2⁻²⁰, which is below 2³²
-    (u64::from(growth) * size >> 8) as u32
+    ((u64::from(growth) * size) >> 8) as u32
 }
 
 /// 10^(free / whole) in units of 2⁻²⁰: the term of Nomad's bin packing. `free` at most `whole`.
@@ -93,7 +93,7 @@ pub(crate) fn ten_to_the_free(free: u64, whole: u64) -> u32 {
     /// log₂ 10 in units of 2⁻²⁴.
     const LOG2_TEN: u64 = 55_732_705;
     let fraction = (free.min(whole) * EXPONENT_ONE).checked_div(whole).unwrap_or(0);
-    exp2(fraction * LOG2_TEN >> 24)
+    exp2((fraction * LOG2_TEN) >> 24)
 }
 
 /// 1.0 as a cost.

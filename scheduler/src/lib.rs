@@ -19,6 +19,8 @@ mod ask;
 mod attributes;
 mod batch;
 mod cost;
+#[cfg(test)]
+mod example;
 mod explain;
 mod filter;
 mod index;

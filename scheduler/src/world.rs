@@ -302,7 +302,7 @@ impl World {
         self.release(held.placement);
         match self.number(held.node) {
             Some(number) => {
-                self.occupy(number, held.placement, held.resources, &held.ports, held.group.as_ref())
+                self.occupy(number, held.placement, held.resources, &held.ports, held.group.as_ref());
             }
             None => {
                 self.homeless.entry(held.node).or_default().insert(held.placement);

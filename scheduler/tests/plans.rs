@@ -14,7 +14,7 @@ use scheduler::{Movable, RebalanceLimits, Request, Scheduler};
 fn filled(seed: u64, tasks: usize) -> (Dice, Told, Scheduler, BTreeMap<PlacementId, Request>) {
     let mut dice = Dice::new(seed);
     let (mut told, mut scheduler, mut requests) = (Told::default(), Scheduler::new(), BTreeMap::new());
-    for number in 0..1 + dice.below(6) as usize {
+    for number in 0..=dice.below(6) as usize {
         let node = random_node(&mut dice, number);
         told.set_node(&mut scheduler, node);
     }
@@ -74,7 +74,7 @@ fn cheapest_by_trying(told: &Told, request: &Request) -> Option<u64> {
                 continue;
             }
             let mut rest = told.clone();
-            set.iter().for_each(|placement| drop(rest.held.remove(placement)));
+            rest.held.retain(|placement, _| !set.contains(placement));
             let reference = common::reference::Reference { told: &rest, request };
             if reference.failed(&told.nodes[node]).is_none() {
                 best = Some(cost);

@@ -160,7 +160,7 @@ pub fn of_arguments(error: clap::Error) -> u8 {
     let printer = Printer::plain();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            match printer.text(&error.render().ansi().to_string()) {
+            match printer.text(&format!("{}\n", error.render().ansi().to_string().trim_end())) {
                 Ok(()) => exit::OK,
                 Err(failure) => printer.failure(&failure),
             }

@@ -70,7 +70,7 @@ pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TextError> {
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| {
         let path = e.path().to_string();
         let inner = e.into_inner();
-        let position = (inner.line() > 0).then(|| (inner.line(), inner.column()));
+        let position = (inner.line() > 0).then(|| (inner.line(), inner.column().max(1)));
         let text = inner.to_string();
         let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
         of_message(path, message, position, None)

@@ -138,7 +138,13 @@ mod tests {
     #[test]
     fn only_made_up_names_are_counted() {
         assert!(is_made_up(&format!("orca-{}.db", stamp(Time::from_ms(1_764_000_000_500)))));
-        for name in ["orca-.db", "orca-before-upgrade-1.db", "orca-20261124T183000Z.db.part", "manager.db", "orca-20261124T18300ZZ.db"] {
+        for name in [
+            "orca-.db",
+            "orca-before-upgrade-1.db",
+            "orca-20261124T183000Z.db.part",
+            "manager.db",
+            "orca-20261124T18300ZZ.db",
+        ] {
             assert!(!is_made_up(name), "{name}");
         }
     }

@@ -80,11 +80,17 @@ impl BackupError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Config(_) | Self::Print(_) => None,
-            Self::Store(StoreError::InUse { .. }) => Some("systemctl stop orcad.socket orcad.service, restore, and start both again"),
+            Self::Store(StoreError::InUse { .. }) => {
+                Some("systemctl stop orcad.socket orcad-view.socket orcad.service")
+            }
             Self::Store(error) => Some(error.hint()),
             Self::Unusable { source: error @ StoreError::TooNew { .. }, .. } => Some(error.hint()),
-            Self::Unusable { .. } => Some("take an older backup; orcad backup inspect FILE says what is in it"),
-            Self::Contradictory { .. } => Some("it can be restored, and orcad goes on from it as from the store it was made of"),
+            Self::Unusable { .. } => {
+                Some("take an older backup; orcad backup inspect FILE says what is in it")
+            }
+            Self::Contradictory { .. } => {
+                Some("it can be restored, and orcad goes on from it as from the store it was made of")
+            }
             Self::Exists(_) => Some("give another name, or a folder, in which a name is made up"),
             Self::KeepNeedsFolder(_) => Some("leave --keep out, or give a folder"),
             Self::Io { .. } => Some("check owner, rights and free space of the folder (ls -ld, df -h)"),

@@ -44,12 +44,17 @@ pub fn run(
     out: &mut dyn Write,
 ) -> Result<(), BackupError> {
     match command {
-        BackupCommand::Create { file, keep } => create::create(&state_dir()?, file, keep, crate::clock::now().wall, out),
+        BackupCommand::Create { file, keep } => {
+            create::create(&state_dir()?, file, keep, crate::clock::now().wall, out)
+        }
         BackupCommand::Verify { file } => verify::verify(&file, out),
         BackupCommand::Inspect { file, output } => verify::inspect(&file, output, out),
-        BackupCommand::Restore { file, yes } => {
-            restore::restore(&state_dir()?, &file, if yes { restore::Consent::Given } else { restore::Consent::Ask }, out)
-        }
+        BackupCommand::Restore { file, yes } => restore::restore(
+            &state_dir()?,
+            &file,
+            if yes { restore::Consent::Given } else { restore::Consent::Ask },
+            out,
+        ),
     }
 }
 

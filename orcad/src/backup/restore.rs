@@ -20,7 +20,12 @@ pub(super) enum Consent {
 }
 
 /// Restores a backup. The file is checked whole before anything of the present store is touched.
-pub(super) fn restore(state_dir: &Path, file: &Path, consent: Consent, out: &mut dyn Write) -> Result<(), BackupError> {
+pub(super) fn restore(
+    state_dir: &Path,
+    file: &Path,
+    consent: Consent,
+    out: &mut dyn Write,
+) -> Result<(), BackupError> {
     let store = store_of(state_dir);
     let replacement = Replacement::begin(&store)?;
     let backup = open(file)?;
@@ -37,14 +42,15 @@ pub(super) fn restore(state_dir: &Path, file: &Path, consent: Consent, out: &mut
     if consent == Consent::Ask {
         ask(&summary, &store)?;
     }
-    let by = Peer::Unix { uid: rustix::process::getuid().as_raw(), pid: Some(std::process::id().cast_signed()) };
+    let by =
+        Peer::Unix { uid: rustix::process::getuid().as_raw(), pid: Some(std::process::id().cast_signed()) };
     let now = clock::now().wall;
     let restored = replacement.put(&backup, &by, now, &stamp(now))?;
     writeln!(out, "restored: {}, revision {}, epoch {}", store.display(), restored.revision, restored.epoch)?;
     if let Some(aside) = restored.aside {
         eprintln!("note: the store that was there is kept as {}", aside.display());
     }
-    eprintln!("hint: systemctl start orcad.socket orcad.service");
+    eprintln!("hint: systemctl start orcad");
     Ok(())
 }
 
@@ -52,10 +58,21 @@ fn ask(summary: &Summary, store: &Path) -> Result<(), BackupError> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(BackupError::NotAgreed("there is no terminal to ask on"));
     }
-    eprintln!("{} becomes what it was at revision {} ({} tasks).", store.display(), summary.revision, summary.tasks);
-    eprint!("Tasks that were started since are stopped, tasks that were removed since start again. Go on? [y/N] ");
+    eprintln!(
+        "{} becomes what it was at revision {} ({} tasks).",
+        store.display(),
+        summary.revision,
+        summary.tasks
+    );
+    eprint!(
+        "Tasks that were started since are stopped, tasks that were removed since start again. Go on? [y/N] "
+    );
     std::io::stderr().flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
-    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(BackupError::NotAgreed("the answer was no")) }
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        Ok(())
+    } else {
+        Err(BackupError::NotAgreed("the answer was no"))
+    }
 }

@@ -36,7 +36,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn begun() -> (tempfile::TempDir, ManagerStore) {
     let folder = tempfile::tempdir().unwrap();
     let store = ManagerStore::open(&store_of(folder.path())).unwrap();
-    let rows = Manager::bootstrap(&mut Counted(0), Now { wall: NOW, boot_ms: 0 }, "n1".parse().unwrap(), vec![Role::Manager, Role::Worker]);
+    let rows = Manager::bootstrap(
+        &mut Counted(0),
+        Now { wall: NOW, boot_ms: 0 },
+        "n1".parse().unwrap(),
+        vec![Role::Manager, Role::Worker],
+    );
     block_on(store.commit(vec![(1, rows)])).unwrap();
     (folder, store)
 }
@@ -60,7 +65,8 @@ fn manager(state: &Path) -> Manager {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -104,17 +110,30 @@ fn a_backup_is_one_private_file_and_the_older_ones_go() {
     let (folder, store) = begun();
     let mut said = Vec::new();
     for second in 0..4 {
-        create::create(folder.path(), None, Some(2), Time::from_ms(NOW.ms() + second * 1000), &mut said).unwrap();
+        create::create(folder.path(), None, Some(2), Time::from_ms(NOW.ms() + second * 1000), &mut said)
+            .unwrap();
     }
     let backups = folder.path().join("backups");
     assert_eq!(names(&backups), ["orca-20251124T160002Z.db", "orca-20251124T160003Z.db"]);
     assert_eq!(std::fs::metadata(&backups).unwrap().permissions().mode() & 0o777, 0o700);
-    assert_eq!(std::fs::metadata(backups.join("orca-20251124T160003Z.db")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(backups.join("orca-20251124T160003Z.db")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let said = String::from_utf8(said).unwrap();
-    assert!(said.lines().all(|l| l.contains("backups/orca-2025") && l.contains("revision 1, 1 node, 0 tasks")), "{said}");
+    assert!(
+        said.lines().all(|l| l.contains("backups/orca-2025") && l.contains("revision 1, 1 node, 0 tasks")),
+        "{said}"
+    );
     // The same instant again, a name that is taken, and a count over a file.
-    assert_eq!(code(create::create(folder.path(), None, None, Time::from_ms(NOW.ms() + 3000), &mut Vec::new())), 1);
-    assert_eq!(code(create::create(folder.path(), Some(folder.path().join("x")), Some(1), NOW, &mut Vec::new())), 64);
+    assert_eq!(
+        code(create::create(folder.path(), None, None, Time::from_ms(NOW.ms() + 3000), &mut Vec::new())),
+        1
+    );
+    assert_eq!(
+        code(create::create(folder.path(), Some(folder.path().join("x")), Some(1), NOW, &mut Vec::new())),
+        64
+    );
     drop(store);
 }
 
@@ -125,9 +144,17 @@ fn restored_it_is_newer_than_everything_and_the_old_store_is_kept() {
     reach(&store, 10);
     back_up(folder.path(), &backup);
     reach(&store, 57);
-    assert_eq!(code(restore(folder.path(), &backup, Consent::Given, &mut Vec::new())), 1, "a daemon holds the lock");
+    assert_eq!(
+        code(restore(folder.path(), &backup, Consent::Given, &mut Vec::new())),
+        1,
+        "a daemon holds the lock"
+    );
     drop(store);
-    assert_eq!(code(restore(folder.path(), &backup, Consent::Ask, &mut Vec::new())), 64, "tests have no terminal");
+    assert_eq!(
+        code(restore(folder.path(), &backup, Consent::Ask, &mut Vec::new())),
+        64,
+        "tests have no terminal"
+    );
     assert_eq!(manager(folder.path()).revision(), 57, "nothing was touched");
 
     let mut said = Vec::new();
@@ -179,7 +206,8 @@ fn a_damaged_store_is_kept_with_its_log_and_both_give_way() {
         restore(folder.path(), &backup, Consent::Given, &mut Vec::new()).unwrap();
         let Replaced::At { epoch, revision } = manager(folder.path()).reached() else { panic!("no cluster") };
         assert!(epoch > 1_000_000_000 && revision > 1_000_000, "epoch {epoch}, revision {revision}");
-        let kept: Vec<_> = names(folder.path()).into_iter().filter(|n| n.contains(".before-restore-")).collect();
+        let kept: Vec<_> =
+            names(folder.path()).into_iter().filter(|n| n.contains(".before-restore-")).collect();
         assert_eq!(kept.len(), 2, "{kept:?}");
         assert_eq!(std::fs::read(folder.path().join(&kept[0])).unwrap(), content);
     }
@@ -241,7 +269,10 @@ fn a_newer_schema_is_told_apart() {
     assert_eq!(code(restore(folder.path(), &file, Consent::Given, &mut Vec::new())), 78);
     let store = store_of(folder.path());
     rusqlite::Connection::open(&store).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert_eq!(code(create::create(folder.path(), Some(folder.path().join("c")), None, NOW, &mut Vec::new())), 78);
+    assert_eq!(
+        code(create::create(folder.path(), Some(folder.path().join("c")), None, NOW, &mut Vec::new())),
+        78
+    );
     assert!(!names(folder.path()).iter().any(|n| n.starts_with("c")), "nothing is left of it");
 }
 
@@ -254,7 +285,10 @@ fn what_is_in_it_for_people_and_programs() {
     verify::inspect(&file, InspectFormat::Table, &mut table).unwrap();
     verify::inspect(&file, InspectFormat::Json, &mut json).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
-    assert_eq!((&json["revision"], &json["nodes"], &json["epoch"], &json["schema"]), (&1.into(), &1.into(), &1.into(), &1.into()));
+    assert_eq!(
+        (&json["revision"], &json["nodes"], &json["epoch"], &json["schema"]),
+        (&1.into(), &1.into(), &1.into(), &1.into())
+    );
     let table = String::from_utf8(table).unwrap();
     assert!(table.contains(&format!("cluster       {}\n", json["cluster"].as_str().unwrap())), "{table}");
 }

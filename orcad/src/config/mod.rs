@@ -185,7 +185,11 @@ impl Default for Config {
                 memory: Share::new(Bytes::mib(256), 50),
                 disk: Share::new(Bytes::ZERO, 0),
             },
-            metrics: MetricsConfig { period: Span::from_secs(5), proc_root: "/proc".into(), sys_root: "/sys".into() },
+            metrics: MetricsConfig {
+                period: Span::from_secs(5),
+                proc_root: "/proc".into(),
+                sys_root: "/sys".into(),
+            },
         }
     }
 }
@@ -210,6 +214,15 @@ pub fn load_with_origins(args: &Args, env: impl Fn(&str) -> Option<String>) -> R
     origin::load(&files, args, &env)
 }
 
+/// Reads and checks the text of one file over the defaults; messages call it `place`.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn load_text(place: &str, text: &str) -> Result<Config, ConfigErrors> {
+    let text = file::Text { path: place.into(), text: text.into() };
+    origin::lay(&[text], Vec::new(), &Args::default(), &|_| None).map(|loaded| loaded.config)
+}
+
 /// A key whose value differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
@@ -221,5 +234,8 @@ pub struct Changed {
 
 /// What a reload would change.
 pub fn diff(old: &Config, new: &Config) -> Vec<Changed> {
-    KEYS.iter().filter(|key| key.get(old) != key.get(new)).map(|key| Changed { key: key.name, takes: key.takes }).collect()
+    KEYS.iter()
+        .filter(|key| key.get(old) != key.get(new))
+        .map(|key| Changed { key: key.name, takes: key.takes })
+        .collect()
 }

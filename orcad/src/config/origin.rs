@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::Config;
 use super::error::{ConfigError, ConfigErrors};
-use super::file::{self, Files};
+use super::file::{self, Files, Text};
 use super::keys::{KEYS, Key};
 use crate::args::Args;
 
@@ -108,14 +108,24 @@ pub(super) fn load(
     args: &Args,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, ConfigErrors> {
-    let (texts, mut errors) = file::read_all(files);
+    let (texts, errors) = file::read_all(files);
+    lay(&texts, errors, args, env)
+}
+
+/// As [`load`], with files that are read already and what is wrong with others.
+pub(super) fn lay(
+    texts: &[Text],
+    mut errors: Vec<ConfigError>,
+    args: &Args,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ConfigErrors> {
     let mut loaded = Loaded {
         config: Config::default(),
         files: texts.iter().map(|t| t.path.clone()).collect(),
         origins: BTreeMap::new(),
     };
 
-    for text in &texts {
+    for text in texts {
         let (entries, refused) = file::entries(text);
         errors.extend(refused);
         for mut entry in entries {

@@ -42,6 +42,11 @@ impl Default for Roots {
     }
 }
 
+/// Processes that the kernel killed for want of memory since boot; `None` where it does not count them.
+pub fn oom_kills(roots: &Roots) -> Option<u64> {
+    machine::oom_kills(roots)
+}
+
 /// The text of a small file; `None` where it is not there or may not be read.
 fn text(path: impl AsRef<Path>) -> Option<String> {
     fs::read_to_string(path).ok()

@@ -257,7 +257,14 @@ impl Role for ManagerRole {
         if !self.changes.is_empty() {
             let began = Instant::now();
             match self.store.commit(std::mem::take(&mut self.changes)).await {
-                Ok(_) => (self.commits)(began.elapsed()),
+                Ok(info) => {
+                    (self.commits)(began.elapsed());
+                    if info.spent_reserve {
+                        // What the reserve gave is for stops and removes: creates are refused from now on.
+                        self.space.1 = Some(true);
+                        self.step(Event::Space { scarce: true }, now);
+                    }
+                }
                 Err(CommitError::Full) => return self.undo(now).await,
                 Err(error) => return Err(fatal(error)),
             }

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::docker::Engine;
 use crate::driver::{Fatal, Handle, Role};
+use crate::host::{self, Roots};
 use crate::metrics::Metrics;
 use crate::store::{CommitError, WorkerStore};
 
@@ -70,6 +71,8 @@ pub struct WorkerRole {
     effects: Vec<Effect>,
     full: bool,
     metrics: Metrics,
+    roots: Roots,
+    oom_kills: Option<u64>,
 }
 
 impl WorkerRole {
@@ -81,6 +84,7 @@ impl WorkerRole {
         engine: Engine,
         results: WorkerHandle,
         metrics: Metrics,
+        roots: Roots,
     ) -> Self {
         let cluster = watch::Sender::new(core.cluster());
         Self {
@@ -97,6 +101,8 @@ impl WorkerRole {
             effects: Vec::new(),
             full: false,
             metrics,
+            roots,
+            oom_kills: None,
         }
     }
 
@@ -167,6 +173,12 @@ impl Role for WorkerRole {
 
     fn tick(&self) -> Event {
         Event::Tick
+    }
+
+    /// The count is read before what was received is stepped: a kill is known before the end that it caused.
+    fn measured(&mut self, _now: Now) -> Option<Event> {
+        let total = host::oom_kills(&self.roots)?;
+        if self.oom_kills.replace(total) == Some(total) { None } else { Some(Event::OomKills { total }) }
     }
 
     fn step(&mut self, event: Event, now: Now) {

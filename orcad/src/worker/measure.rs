@@ -73,7 +73,6 @@ impl Measure {
             let load: NodeLoad;
             (sampler, load) = sampled.await?;
             let event = Event::Machine {
-                oom_kills: load.machine.oom_kills,
                 conditions: pressed.look(load.machine.pressure.as_ref(), now.boot_ms),
                 peaks: sampler.peaks(),
             };

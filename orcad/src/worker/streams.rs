@@ -11,7 +11,7 @@
 //! The engine's connection is used raw here, not through the client library: its demultiplexer waits for ever on
 //! terminal output that looks like a frame, and panics on a frame of unknown kind.
 
-mod demux;
+pub mod demux;
 mod exec;
 mod logs;
 mod raw;

@@ -72,10 +72,10 @@ pub(super) struct Constraints;
 impl Constraints {
     /// The first that does not.
     fn failed<'a>(ask: &Ask<'a>, candidate: &Candidate<'_>) -> Option<&'a Constraint> {
-        if !ask.class_passes(candidate.row.class) {
-            if let Some(failed) = ask.failed_constraint(candidate.class) {
-                return Some(failed);
-            }
+        if !ask.class_passes(candidate.row.class)
+            && let Some(failed) = ask.failed_constraint(candidate.class)
+        {
+            return Some(failed);
         }
         let mut own = ask.request.constraints.iter().filter(|c| attributes::is_own(&c.key));
         own.find(|c| !attributes::holds(c, candidate.value(&c.key).as_deref()))

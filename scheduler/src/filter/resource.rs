@@ -53,12 +53,10 @@ impl Filter for Room {
     fn tell(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> Told {
         let show = |n: u64| (self.unit)(n).to_string();
         let (needed, free) = (show(ask.need[self.resource]), show(candidate.row.free[self.resource]));
-        let mut text = format!("{}: needs {needed}, {free} free", self.name);
         let short = self.short(ask, candidate);
         let short_by = (short > 0).then(|| show(short));
-        if let Some(short) = &short_by {
-            text.push_str(&format!(" (short by {short})"));
-        }
+        let missing = short_by.as_ref().map_or_else(String::new, |short| format!(" (short by {short})"));
+        let text = format!("{}: needs {needed}, {free} free{missing}", self.name);
         Told { text, needed: Some(needed), free: Some(free), short_by }
     }
     fn remedy(&self, ask: &Ask<'_>, candidate: &Candidate<'_>) -> String {

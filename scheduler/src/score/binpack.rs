@@ -6,30 +6,30 @@
 
 use super::Score;
 use crate::ask::Ask;
-use crate::cost::{ONE, millionths, ten_to_the_free};
+use crate::cost::{millionths, ten_to_the_free};
 use crate::explain::Part;
-use crate::index::{Bounds, Row, pieces};
+use crate::index::{Amounts, Bounds, Row, pieces};
 
 pub(crate) struct Binpack;
 
-fn terms(ask: &Ask<'_>, row: &Row) -> [u64; 2] {
-    let left = pieces(std::array::from_fn(|r| row.free[r].saturating_sub(ask.need[r])));
-    let whole = ask.world.index.shapes()[row.shape as usize].0;
+/// The two terms of a node of that shape with so much free.
+fn terms(ask: &Ask<'_>, free: Amounts, shape: u32) -> [u64; 2] {
+    let left = pieces(std::array::from_fn(|r| free[r].saturating_sub(ask.need[r])));
+    let whole = ask.world.index.shapes()[shape as usize].0;
     std::array::from_fn(|r| u64::from(ten_to_the_free(left[r], whole[r])) << 12)
 }
 
 impl Score for Binpack {
     fn cost(&self, ask: &Ask<'_>, row: &Row) -> u64 {
-        terms(ask, row).iter().sum()
+        terms(ask, row.free, row.shape).iter().sum()
     }
 
-    /// What a full node costs: cells say nothing of what is free, so all are looked at.
-    fn bound(&self, _: &Ask<'_>, _: &Bounds) -> u64 {
-        2 * ONE
+    fn bound(&self, ask: &Ask<'_>, bounds: &Bounds) -> u64 {
+        terms(ask, bounds.free_least, bounds.shape).iter().sum()
     }
 
     fn parts(&self, ask: &Ask<'_>, row: &Row) -> Vec<Part> {
-        let [cpu, memory] = terms(ask, row);
+        let [cpu, memory] = terms(ask, row.free, row.shape);
         let part = |name: &'static str, term| Part {
             name: name.into(),
             value: millionths(term),

@@ -62,9 +62,9 @@ pub fn random_node(dice: &mut Dice, number: usize) -> Node {
             node.labels.insert(key.to_owned(), (*dice.pick(&values)).to_owned());
         }
     }
-    node.data_center = (*dice.pick(&["", "east", "west"])).to_owned();
-    node.arch = (*dice.pick(&["x86_64", "amd64", "aarch64"])).to_owned();
-    node.kernel = (*dice.pick(&["6.1.0-28", "6.10.3", "5.15"])).to_owned();
+    node.data_center = String::from(*dice.pick(&["", "east", "west"]));
+    node.arch = String::from(*dice.pick(&["x86_64", "amd64", "aarch64"]));
+    node.kernel = String::from(*dice.pick(&["6.1.0-28", "6.10.3", "5.15"]));
     if dice.chance(10) {
         node.state = *dice.pick(NodeState::ALL);
     }
@@ -123,7 +123,7 @@ pub fn random_request(dice: &mut Dice, nodes: &[NodeId]) -> Request {
         request.ports = (0..=dice.below(2)).map(|_| dice.pick(&ports).parse().expect("a port")).collect();
     }
     if dice.chance(60) {
-        request.group = Some(Group::new(*dice.pick(&["web", "db", "cache"])));
+        request.group = Some(Group::new(dice.pick::<&str>(&["web", "db", "cache"])));
     }
     let constraints = [
         "disk == ssd",

@@ -196,10 +196,8 @@ impl Reference<'_> {
         let value = |node: &Node| Self::value(node, &rule.key).unwrap_or_default();
         let taking = |n: &&Node| Self::open(n) && (own || self.attributes_pass(n));
         let values: BTreeSet<String> = self.told.nodes.values().filter(taking).map(value).collect();
-        let share = |v: &String| match own || rule.shares.is_empty() {
-            true => 1,
-            false => rule.shares.get(v).copied().unwrap_or(0) as usize,
-        };
+        let even = own || rule.shares.is_empty();
+        let share = |v: &String| if even { 1 } else { rule.shares.get(v).copied().unwrap_or(0) as usize };
         let count = |v: &String| -> usize {
             self.told.nodes.values().filter(|n| value(n) == *v).map(|n| self.siblings(n)).sum()
         };

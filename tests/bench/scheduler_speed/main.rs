@@ -8,6 +8,8 @@
 //! Sums of many decisions are this thread's CPU time, which a busy machine disturbs least; single decisions
 //! are wall time, of which the median and the 99th percentile are given.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks and writes its plot")]
+
 mod plot;
 mod workload;
 

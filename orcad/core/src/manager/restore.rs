@@ -34,7 +34,10 @@ pub enum Replaced {
 impl Manager {
     /// How far a store with these rows has come.
     pub fn reached(&self) -> Replaced {
-        self.durable.cluster.as_ref().map_or(Replaced::Unknown, |c| Replaced::At { epoch: c.epoch, revision: c.revision })
+        self.durable
+            .cluster
+            .as_ref()
+            .map_or(Replaced::Unknown, |c| Replaced::At { epoch: c.epoch, revision: c.revision })
     }
 
     /// The changes that a restored backup begins with, and their revision. Empty where the backup holds no cluster.
@@ -44,7 +47,9 @@ impl Manager {
     pub fn restored(&self, replaced: Replaced, by: &Peer, wall: Time) -> (u64, Vec<Change>) {
         let Some(cluster) = &self.durable.cluster else { return (0, Vec::new()) };
         let (epoch, revision) = match replaced {
-            Replaced::At { epoch, revision } => (epoch.max(cluster.epoch) + 1, revision.max(cluster.revision) + 1),
+            Replaced::At { epoch, revision } => {
+                (epoch.max(cluster.epoch) + 1, revision.max(cluster.revision) + 1)
+            }
             Replaced::Unknown => {
                 let seconds = u64::try_from(wall.ms() / 1000).unwrap_or(0);
                 (seconds.max(cluster.epoch + 1), cluster.revision + REVISIONS_SKIPPED)
@@ -52,7 +57,8 @@ impl Manager {
         };
         let mut changes = Vec::new();
         for node in self.durable.nodes.values() {
-            let node = NodeRecord { revision, generation: Generation { epoch, n: 0 }, ..NodeRecord::clone(node) };
+            let node =
+                NodeRecord { revision, generation: Generation { epoch, n: 0 }, ..NodeRecord::clone(node) };
             changes.push(Change::NodePut { record: Arc::new(node) });
         }
         changes.push(Change::EventAdded {
@@ -67,12 +73,20 @@ impl Manager {
                 node_name: None,
                 state: None,
                 reason: None,
-                message: format!("the state of revision {} was restored from a backup; this is epoch {epoch}", cluster.revision),
+                message: format!(
+                    "the state of revision {} was restored from a backup; this is epoch {epoch}",
+                    cluster.revision
+                ),
                 by: Some(by.to_string()),
                 request_id: None,
             },
         });
-        let cluster = ClusterRecord { epoch, revision, events_added: cluster.events_added + 1, ..ClusterRecord::clone(cluster) };
+        let cluster = ClusterRecord {
+            epoch,
+            revision,
+            events_added: cluster.events_added + 1,
+            ..ClusterRecord::clone(cluster)
+        };
         changes.push(Change::ClusterPut { record: Arc::new(cluster) });
         (revision, changes)
     }
@@ -120,14 +134,18 @@ mod tests {
             assert_eq!(manager.reached(), Replaced::At { epoch, revision });
             let node = manager.first_node().expect("a node");
             assert_eq!(manager.generation(node), Some(Generation { epoch, n: 0 }));
-            assert!(manager.generation(node) > Some(Generation { epoch: epoch - 1, n: u64::MAX }), "an older set never wins");
+            assert!(
+                manager.generation(node) > Some(Generation { epoch: epoch - 1, n: u64::MAX }),
+                "an older set never wins"
+            );
             assert_eq!(check_manager(&manager), Vec::<String>::new());
         }
     }
 
     #[test]
     fn a_store_without_a_cluster_has_nothing_to_raise() {
-        let (revision, changes) = Manager::load([]).restored(Replaced::Unknown, &Peer::Local, Time::from_ms(0));
+        let (revision, changes) =
+            Manager::load([]).restored(Replaced::Unknown, &Peer::Local, Time::from_ms(0));
         assert_eq!((revision, changes), (0, vec![]));
     }
 }

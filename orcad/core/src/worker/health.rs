@@ -10,7 +10,6 @@
 //! A word about a check over the network is volatile. After a restart of the daemon an attempt that was running is running
 //! until it is proven unhealthy, and one that was starting is asked again.
 
-
 use orca_api::id::PlacementId;
 use orca_api::link::Progress;
 use orca_api::spec::HealthCheck;

@@ -55,9 +55,12 @@ impl Turn<'_> {
         // Those that are booked may be removed already.
         let attempts = self.w.durable.placements.values().flat_map(|r| &r.attempts).map(|a| &a.status);
         let booked = attempts
-            .filter(|s| s.reason == Some(Reason::OomLimit) && s.finished_at.is_some_and(|end| is_near(end, at)))
+            .filter(|s| {
+                s.reason == Some(Reason::OomLimit) && s.finished_at.is_some_and(|end| is_near(end, at))
+            })
             .filter_map(|s| s.container.as_ref());
-        let accounted: BTreeSet<&String> = flagged.chain(booked).filter(|id| Some(*id) != container).collect();
+        let accounted: BTreeSet<&String> =
+            flagged.chain(booked).filter(|id| Some(*id) != container).collect();
         kills > accounted.len() as u64
     }
 }

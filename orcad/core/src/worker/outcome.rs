@@ -172,7 +172,12 @@ mod tests {
                 State::Failed,
                 Reason::OomHost,
             ),
-            ("term is no want of memory", End { oom_nearby: true, ..end(143) }, State::Failed, Reason::Killed),
+            (
+                "term is no want of memory",
+                End { oom_nearby: true, ..end(143) },
+                State::Failed,
+                Reason::Killed,
+            ),
             (
                 "a killed child, and exit 0",
                 End { oom_killed: true, limit, ..end(0) },

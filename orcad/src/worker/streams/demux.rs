@@ -12,12 +12,14 @@ use bytes::{Buf as _, BytesMut};
 /// Bytes of a frame's head.
 const HEAD: usize = 8;
 /// The longest payload that is believed.
-pub(super) const PAYLOAD_MAX: usize = 1024 * 1024;
+pub const PAYLOAD_MAX: usize = 1024 * 1024;
 
 /// Where a frame's bytes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub enum Source {
+    /// The container's standard output, or its terminal.
     Stdout,
+    /// Its standard error.
     Stderr,
     /// The engine says something about the stream.
     Engine,
@@ -25,28 +27,34 @@ pub(super) enum Source {
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) source: Source,
-    pub(super) bytes: BytesMut,
+pub struct Piece {
+    /// Where they come from.
+    pub source: Source,
+    /// At most [`PAYLOAD_MAX`].
+    pub bytes: BytesMut,
 }
 
 /// The stream is not one of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the engine's stream is damaged: a frame of kind {kind} with {length} bytes")]
-pub(super) struct Damaged {
+pub struct Damaged {
     kind: u8,
     length: usize,
 }
 
 /// Turns bytes into frames, however they are cut.
 #[derive(Debug, Default)]
-pub(super) struct Demux {
-    pub(super) buffer: BytesMut,
+pub struct Demux {
+    /// What came and is not taken out yet: to be appended to.
+    pub buffer: BytesMut,
 }
 
 impl Demux {
     /// The next whole frame; `None` where more bytes are needed.
-    pub(super) fn next_piece(&mut self) -> Result<Option<Piece>, Damaged> {
+    ///
+    /// # Errors
+    /// [`Damaged`]: nothing behind it can be trusted.
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, Damaged> {
         let [kind, _, _, _, a, b, c, d, ..] = self.buffer[..] else { return Ok(None) };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         let source = match kind {

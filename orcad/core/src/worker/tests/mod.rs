@@ -1,11 +1,14 @@
 //! The worker core against a small model of an engine, a network and a disk that all do what they like.
 //!
 //! `world.rs` is the model with its parts `engine.rs` and `moves.rs`, `judge.rs` says what must hold in it; here is
-//! the property over random runs, and `cases.rs` and `outages.rs` have the single cases that are worth a name.
+//! the property over random runs; `cases.rs`, `health.rs`, `memory.rs` and `outages.rs` have the single cases that are
+//! worth a name.
 
 mod cases;
 mod engine;
+mod health;
 mod judge;
+mod memory;
 mod moves;
 mod outages;
 mod world;

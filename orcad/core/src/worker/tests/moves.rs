@@ -107,15 +107,15 @@ impl World {
                 live_restore: self.live_restore,
             }),
             252..=253 => {
-                if let Some(id) =
-                    pick(self.containers.len()).and_then(|i| self.containers.keys().nth(i).cloned())
-                    && let Some(container) = self.containers.get_mut(&id)
-                {
-                    container.health = Some(
-                        [Health::Starting, Health::Healthy, Health::Unhealthy("no answer".to_owned())]
-                            [which / 256 % 3]
-                            .clone(),
-                    );
+                let health = [Health::Starting, Health::Healthy, Health::Unhealthy("no answer".to_owned())]
+                    [which / 256 % 3]
+                    .clone();
+                let id = pick(self.containers.len()).and_then(|i| self.containers.keys().nth(i).cloned());
+                let Some(id) = id else { return };
+                if what == 252 {
+                    self.check(&id, health, (which / 1024).is_multiple_of(2).then_some("no answer yet"));
+                } else if let Some(container) = self.containers.get_mut(&id) {
+                    container.health = Some(health);
                     self.inbox.push_back(Event::Hint { container: id });
                 }
             }

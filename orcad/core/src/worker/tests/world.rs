@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use orca_api::id::{ClusterId, LifeId, NodeId, PlacementId, SeededIds, TaskId};
 use orca_api::link::{Assigned, Assignment, PlacementStatus, PlacementWanted};
-use orca_api::spec::TaskSpec;
+use orca_api::spec::{HealthCheck, TaskSpec};
 use orca_api::task::{Reason, State};
 use orca_api::units::{Bytes, Span, Time};
 
 use crate::Now;
-use crate::worker::io::{Container, EngineState};
+use crate::worker::io::{Container, EngineState, Health};
 use crate::worker::{Effect, Event, Worker};
 
 /// Placements that there may be.
 pub(super) const PLACEMENTS: usize = 3;
+/// The one of them whose health is checked over the network.
+pub(super) const CHECKED: usize = 2;
 
 pub(super) struct World {
     pub(super) worker: Worker,
@@ -38,6 +40,8 @@ pub(super) struct World {
     /// What the manager wants.
     pub(super) assignment: Assignment,
     pub(super) specs: BTreeMap<String, Arc<TaskSpec>>,
+    /// The digest of each placement's spec.
+    pub(super) digests: [String; PLACEMENTS],
     pub(super) placements: Vec<PlacementId>,
     pub(super) tasks: Vec<TaskId>,
     /// The latest reports, as the manager keeps them.
@@ -50,6 +54,8 @@ pub(super) struct World {
     pub(super) commits: usize,
     /// Whether the way to the manager loses reports.
     pub(super) lossy: bool,
+    /// Whether anybody checks over the network.
+    pub(super) probes: bool,
 }
 
 impl World {
@@ -58,6 +64,10 @@ impl World {
         let spec = TaskSpec {
             memory: Some(Bytes::mib(64)),
             ..TaskSpec::of_image("busybox:1".parse().expect("an image"))
+        };
+        let checked = TaskSpec {
+            health: Some(HealthCheck { tcp: Some(80), ..HealthCheck::default() }),
+            ..spec.clone()
         };
         let worker = Worker::load(LifeId::fresh(&mut ids), "boot-1".to_owned(), []);
         let mut world = Self {
@@ -75,7 +85,8 @@ impl World {
             cluster: ClusterId::fresh(&mut ids),
             node: NodeId::fresh(&mut ids),
             assignment: Assignment::default(),
-            specs: BTreeMap::from([(spec.digest(), Arc::new(spec))]),
+            digests: [spec.digest(), spec.digest(), checked.digest()],
+            specs: [spec, checked].into_iter().map(|spec| (spec.digest(), Arc::new(spec))).collect(),
             placements: (0..PLACEMENTS).map(|_| PlacementId::fresh(&mut ids)).collect(),
             tasks: (0..PLACEMENTS).map(|_| TaskId::fresh(&mut ids)).collect(),
             reported: BTreeMap::new(),
@@ -83,6 +94,7 @@ impl World {
             calls: Vec::new(),
             commits: 0,
             lossy: false,
+            probes: true,
             ids,
         };
         world.begin_life();
@@ -122,7 +134,7 @@ impl World {
                 let assigned = Assigned {
                     task,
                     name: format!("t{index}").parse().expect("a name"),
-                    spec: self.specs.keys().next().cloned().unwrap_or_default(),
+                    spec: self.digests[index].clone(),
                     wanted,
                     stop_reason: (wanted == PlacementWanted::Stopped).then_some(Reason::StoppedByUser),
                     stop_grace: None,
@@ -204,18 +216,27 @@ impl World {
         self.crash();
     }
 
-    /// Delivers everything, until there is nothing to deliver.
+    /// Delivers everything, until there is nothing to deliver. What is to be checked is found well.
     pub(super) fn settle(&mut self) {
         for _ in 0..10_000 {
             if let Some(event) = self.inbox.pop_front() {
                 self.step(event);
             } else if let Some(effect) = self.pending.pop_front() {
                 self.carry_out(effect);
+            } else if let Some(target) = self.worker.checks().into_iter().find(|t| t.starting && self.probes)
+            {
+                self.check(&target.container, Health::Healthy, None);
             } else {
                 return;
             }
         }
         panic!("it does not settle: {:?}", self.calls.iter().rev().take(20).collect::<Vec<_>>());
+    }
+
+    /// A check over the network comes to something.
+    pub(super) fn check(&mut self, container: &str, health: Health, failing: Option<&str>) {
+        let failing = failing.map(str::to_owned);
+        self.inbox.push_back(Event::Checked { container: container.to_owned(), health, failing });
     }
 
     /// Time passes, deadline by deadline, with everything delivered at once.

@@ -1,10 +1,8 @@
 //! The view socket: every route that reads, none that does more, and nothing that may be secret.
 
+use crate::common::{Running, SOON, connect, request};
 #[expect(dead_code, reason = "each test file uses a part of it")]
-mod common;
-
 use bytes::Bytes;
-use common::{Running, SOON, connect, request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use orca_api::route::{Access, ROUTES};
@@ -12,9 +10,10 @@ use serde_json::{Value, json};
 
 /// A request for every route; parts of paths are filled in with what exists.
 fn every_route(access: Access) -> impl Iterator<Item = (&'static str, String)> {
-    ROUTES.iter().filter(move |entry| entry.access == access).map(|entry| {
-        (entry.method.as_str(), entry.path.replace("{task}", "web").replace("{node}", "n1"))
-    })
+    ROUTES
+        .iter()
+        .filter(move |entry| entry.access == access)
+        .map(|entry| (entry.method.as_str(), entry.path.replace("{task}", "web").replace("{node}", "n1")))
 }
 
 /// Sends a request on the view socket and reads the answer's text.
@@ -35,7 +34,8 @@ async fn with_a_task() -> Running {
         "log_driver": "splunk",
         "log_opt": { "splunk-token": "hunter3" },
     });
-    let (status, answer) = daemon.json("POST", "/v1/tasks", Some(json!({ "name": "web", "spec": spec }))).await;
+    let (status, answer) =
+        daemon.json("POST", "/v1/tasks", Some(json!({ "name": "web", "spec": spec }))).await;
     assert_eq!(status, 201, "{answer}");
     daemon
 }
@@ -49,8 +49,15 @@ async fn what_does_more_than_read_is_refused_and_changes_nothing() {
         for body in [None, Some(json!({}))] {
             let (status, text) = view(&daemon, request(method, &path, body)).await;
             let problem: Value = serde_json::from_str(&text).unwrap();
-            assert_eq!((status, problem["code"].as_str()), (403, Some("ORCA-3001")), "{method} {path}: {text}");
-            assert!(problem["request_id"].is_string() && !problem["hint"].as_array().unwrap().is_empty(), "{text}");
+            assert_eq!(
+                (status, problem["code"].as_str()),
+                (403, Some("ORCA-3001")),
+                "{method} {path}: {text}"
+            );
+            assert!(
+                problem["request_id"].is_string() && !problem["hint"].as_array().unwrap().is_empty(),
+                "{text}"
+            );
         }
         refused += 1;
     }
@@ -83,7 +90,9 @@ async fn what_reads_is_answered_without_secrets() {
 #[tokio::test]
 async fn other_refusals_are_the_same() {
     let daemon = Running::start().await;
-    for (method, path, status) in [("GET", "/v1/nothing", 404), ("PUT", "/v1/tasks", 405), ("GET", "/v1/tasks/none", 404)] {
+    for (method, path, status) in
+        [("GET", "/v1/nothing", 404), ("PUT", "/v1/tasks", 405), ("GET", "/v1/tasks/none", 404)]
+    {
         assert_eq!(view(&daemon, request(method, path, None)).await.0, status, "{method} {path}");
     }
     daemon.stopped().await;

@@ -1,10 +1,8 @@
 //! The control socket: what it refuses and how, idempotency, waiting, events, stopping.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Running, SOON, read, request, task};
+use crate::common::{Running, SOON, read, request, task};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
