@@ -44,6 +44,7 @@ use crate::tasks::{TaskEnded, Tasks};
 use crate::worker::WorkerRole;
 use crate::worker::docker::{Engine, EngineConfig, LogDefault};
 use crate::worker::facts::Keeper;
+use crate::worker::health::Prober;
 use crate::worker::link::LinkClient;
 use crate::worker::measure::Measure;
 use crate::worker::serve::Served;
@@ -224,6 +225,8 @@ impl Daemon {
                 roots,
             );
             let (outbox, cluster) = (role.outbox(), role.cluster());
+            let prober = Prober::new(role.checks(), events.clone());
+            back.spawn("health checks", prober.run(halt.clone()));
             queue.send(worker::Event::Started).await?;
             drive(&mut back, "worker", role, inbox, pulse.of(1), &halt);
 

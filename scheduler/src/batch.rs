@@ -38,10 +38,18 @@ pub struct Batch {
 }
 
 /// A node in a lane's heap: its rank, packed into four numbers that compare as the rank does, since there are
-/// many of them. From the top: avoided (1 bit) and cost; siblings and tasks; eight bytes of the id; its last
-/// two bytes (16 bits) and, deciding nothing, where to find the node.
+/// many of them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry([u64; 4]);
+struct Entry {
+    /// Avoided (1 bit), cost.
+    cost: u64,
+    /// Siblings, tasks.
+    counts: u64,
+    /// The first eight bytes of the id.
+    id: u64,
+    /// Its last two bytes (16 bits) and, deciding nothing, where the node is.
+    tail: u64,
+}
 
 /// The bit of [`Entry`] that says that its node has a seat.
 const SEATED: u64 = 1 << 32;
@@ -57,29 +65,33 @@ impl Entry {
             At::Slot(slot) => u64::from(slot),
             At::Seat(seat) => SEATED | u64::from(seat),
         };
-        Self([
-            avoided | cost,
-            u64::from(siblings) << 32 | u64::from(tasks),
-            (id_bits >> 16) as u64,
-            u64::from(id_bits as u16) << 48 | at,
-        ])
+        Self {
+            cost: avoided | cost,
+            counts: u64::from(siblings) << 32 | u64::from(tasks),
+            id: (id_bits >> 16) as u64,
+            tail: u64::from(id_bits as u16) << 48 | at,
+        }
+    }
+
+    fn avoided(self) -> bool {
+        self.cost & AVOIDED != 0
     }
 
     fn at(self) -> At {
-        let number = self.0[3] as u32;
-        if self.0[3] & SEATED == 0 { At::Slot(number) } else { At::Seat(number) }
+        let number = self.tail as u32;
+        if self.tail & SEATED == 0 { At::Slot(number) } else { At::Seat(number) }
     }
 
     fn rank(self, over: u32) -> Rank {
         let mut id = [0; 10];
-        id[..8].copy_from_slice(&self.0[2].to_be_bytes());
-        id[8..].copy_from_slice(&((self.0[3] >> 48) as u16).to_be_bytes());
+        id[..8].copy_from_slice(&self.id.to_be_bytes());
+        id[8..].copy_from_slice(&((self.tail >> 48) as u16).to_be_bytes());
         Rank {
-            avoided: self.0[0] & AVOIDED != 0,
+            avoided: self.avoided(),
             over,
-            cost: self.0[0] & !AVOIDED,
-            siblings: (self.0[1] >> 32) as u32,
-            tasks: self.0[1] as u32,
+            cost: self.cost & !AVOIDED,
+            siblings: (self.counts >> 32) as u32,
+            tasks: self.counts as u32,
             wrapped: false,
             id: NodeId::from_raw(RawId::from_bytes(id)),
         }
@@ -186,11 +198,18 @@ impl<'a, S: Score> Run<'a, S> {
 
     /// The best node of all lanes, and its lane.
     fn head(&self) -> Option<(Rank, usize)> {
-        let open = self.lanes.iter().enumerate().filter(|(_, lane)| lane.open);
-        let heads = open.filter_map(|(number, lane)| Some((lane.heap.peek()?.0, lane.over, number)));
-        // avoided nodes come after all others, whatever their lanes
-        let best = heads.min_by_key(|(entry, over, _)| (entry.0[0] & AVOIDED, *over, *entry))?;
-        Some((best.0.rank(best.1), best.2))
+        let mut best: Option<(&Entry, u32, usize)> = None;
+        for (number, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.open) {
+            let Some(Reverse(entry)) = lane.heap.peek() else { continue };
+            // avoided nodes come after all others, whatever their lanes
+            let wins = best.is_none_or(|(other, over, _)| {
+                (entry.avoided(), lane.over, entry) < (other.avoided(), over, other)
+            });
+            if wins {
+                best = Some((entry, lane.over, number));
+            }
+        }
+        best.map(|(entry, over, number)| (entry.rank(over), number))
     }
 
     /// The next limit, if chunks that are not open could have a better node.

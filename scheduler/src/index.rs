@@ -202,7 +202,7 @@ impl Bounds {
     /// part is bounded by itself. The first part is what separates chunks when all nodes are about equally used.
     #[inline]
     pub(crate) fn rise(&self, growth: [u32; 3]) -> u64 {
-        let least = growth[0].min(growth[1]).min(growth[2]) + growth[0] / 8;
+        let least = growth[0].min(growth[1]).min(growth[2]);
         let rest: u64 =
             growth.iter().zip(self.low).map(|(g, low)| u64::from(g - least) * u64::from(low)).sum();
         u64::from(least) * u64::from(self.low_sum) + rest

@@ -52,6 +52,8 @@ impl Hasher for IdHasher {
 /// One node's facts.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
+    /// Also in `node`, which is far away.
+    id: NodeId,
     pub(crate) node: Box<Node>,
     pub(crate) class: u32,
     pub(crate) shape: u32,
@@ -71,6 +73,7 @@ pub(crate) struct Slot {
 impl Slot {
     fn new(node: Node, class: u32, shape: u32) -> Self {
         let mut slot = Self {
+            id: node.id,
             node: Box::new(node),
             class,
             shape,
@@ -299,7 +302,27 @@ impl World {
     }
 
     pub(crate) fn hold(&mut self, held: Held) {
-        self.release(held.placement);
+        self.settle(&held);
+        let placement = held.placement;
+        if let Some(old) = self.held.insert(placement, held) {
+            // two of one id were settled: out with both, and in with the one that stays
+            let new = self.release(placement);
+            self.unsettle(&old);
+            if let Some(new) = new {
+                self.settle(&new);
+                self.held.insert(placement, new);
+            }
+        }
+    }
+
+    pub(crate) fn release(&mut self, placement: PlacementId) -> Option<Held> {
+        let held = self.held.remove(&placement)?;
+        self.unsettle(&held);
+        Some(held)
+    }
+
+    /// Makes a placement count where it is.
+    fn settle(&mut self, held: &Held) {
         match self.number(held.node) {
             Some(number) => {
                 self.occupy(number, held.placement, held.resources, &held.ports, held.group.as_ref());
@@ -308,24 +331,17 @@ impl World {
                 self.homeless.entry(held.node).or_default().insert(held.placement);
             }
         }
-        self.held.insert(held.placement, held);
     }
 
-    pub(crate) fn release(&mut self, placement: PlacementId) -> Option<Held> {
-        let held = self.held.remove(&placement)?;
-        match self.number(held.node) {
-            Some(number) => self.vacate(number, placement, held.resources, held.group.as_ref()),
-            None => {
-                let others = self.homeless.get_mut(&held.node).map(|placements| {
-                    placements.remove(&placement);
-                    !placements.is_empty()
-                });
-                if others == Some(false) {
-                    self.homeless.remove(&held.node);
-                }
+    fn unsettle(&mut self, held: &Held) {
+        if let Some(number) = self.number(held.node) {
+            self.vacate(number, held.placement, held.resources, held.group.as_ref());
+        } else if let Some(placements) = self.homeless.get_mut(&held.node) {
+            placements.remove(&held.placement);
+            if placements.is_empty() {
+                self.homeless.remove(&held.node);
             }
         }
-        Some(held)
     }
 
     /// Takes room on a node.
@@ -410,7 +426,7 @@ impl World {
             class: slot.class,
             shape: slot.shape,
             tasks: slot.held.len() as u32,
-            id: slot.node.id,
+            id: slot.id,
             ports: slot
                 .ports
                 .iter()
@@ -438,7 +454,7 @@ impl World {
         self.closed.remove(&number);
         if let Some(spot) = self.slots[number as usize].spot.take() {
             let slot = &self.slots[number as usize];
-            self.classes[slot.class as usize].open.remove(&slot.node.id);
+            self.classes[slot.class as usize].open.remove(&slot.id);
             let shape = self.index.shapes()[slot.shape as usize].0;
             (0..3).for_each(|r| self.total[r] -= shape[r]);
             let slots = &mut self.slots;

@@ -307,3 +307,20 @@ fn what_is_held_on_an_unknown_node_waits_for_it() {
     assert!(scheduler.place(&request).is_err());
     assert_eq!(Resources::ZERO.plus(request.resources).minus(request.resources), Resources::ZERO);
 }
+
+#[test]
+fn holding_again_replaces() {
+    let (mut dice, _, mut scheduler, ids) = cluster(&[(1000, 1024); 2]);
+    let ports = vec!["8080:80".parse().expect("a port")];
+    let request = Request { ports, group: Some(Group::new("web")), ..wants(800, 100, Algorithm::Epvm) };
+    let before = scheduler.summary();
+    let first = held(&mut dice, &request, ids[0]);
+    scheduler.hold(first.clone());
+    scheduler.hold(first.clone());
+    assert_eq!(scheduler.reserved(ids[0]), Some(request.resources));
+    scheduler.hold(scheduler::Held { node: ids[1], ..first.clone() });
+    assert_eq!(scheduler.reserved(ids[0]), Some(Resources::ZERO));
+    assert_eq!(scheduler.place(&request).map(|choice| choice.node), Ok(ids[0]), "the port moved too");
+    scheduler.release(first.placement);
+    assert_eq!(scheduler.summary(), before);
+}

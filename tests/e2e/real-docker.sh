@@ -152,6 +152,30 @@ orcad_start || not_ok 'orcad starts again after a stop'
 check_wait 'and takes them up again' 20 'phase_is stays running'
 check_is 'a stop and a start later it is still the same container' "$before" "$(docker inspect -f '{{.Id}} {{.State.StartedAt}}' "$(container_of stays)")"
 
+# ------------------------------------------------------------------------------------------- health
+check 'a task with a check over the network' ctl task start --name well --restart always --init --stop-timeout 1s \
+  --health-http 80/index.html --health-interval 1s --health-retries 2 --health-start-period 30s busybox:local \
+  sh -c 'sleep 1; httpd -f -p 80 -h /www'
+check_is 'it runs once it answers' 'running 1' "$(task well '"\(.state) \(.attempts)"')"
+check_match 'inspect shows the check' 'health +http 80/index.html every 1s' "$(ctl task inspect well)"
+orcad_crash
+orcad_start || not_ok 'orcad starts again after a crash'
+check_is 'a crash of orcad leaves it running' 'running 1' "$(task well '"\(.state) \(.attempts)"')"
+ctl task exec well -- rm /www/index.html
+check_wait 'it is restarted once it does not answer well' 30 '[ "$(task well "\"\(.state) \(.attempts) \(.restarts)\"")" = "running 2 1" ]'
+check_is 'with the reason' unhealthy "$(task well '.history[0].reason')"
+check_match 'and what the check said' '2 failures in a row, the last: GET http://.*: status 404 Not Found' "$(task well '.history[0].message')"
+check_exit 'one that never gets well does not start' 1 ctl task start --name ill --restart never --stop-timeout 1s \
+  --health-tcp 81 --health-interval 1s --health-retries 2 busybox:local sleep 1000
+check_match 'and says why' '^unhealthy not healthy within 2s: tcp .*:81: connection refused$' "$(task ill '"\(.reason) \(.message)"')"
+check 'a command in the container is asked by the engine' ctl task start --name told --restart never --init \
+  --stop-timeout 1s --health-cmd 'test -e /tmp/well' --health-interval 1s --health-retries 2 busybox:local \
+  sh -c 'touch /tmp/well; sleep 1000'
+check_is 'and it runs' running "$(task told .state)"
+ctl task exec told -- rm /tmp/well
+check_wait 'until it fails' 30 '[ "$(task told .reason)" = unhealthy ]'
+ctl task remove --force well ill told >/dev/null 2>&1
+
 # ------------------------------------------------------------------------------------------- without orcactl
 check_is 'curl works' v1 "$(api /v1/version | jq -r .api)"
 check_match 'the OpenAPI document is served' '^3\.' "$(api /v1/openapi.json | jq -r .openapi)"

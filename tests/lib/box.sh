@@ -33,12 +33,12 @@ box_start() {
 box() {
   local name=$box_prefix-$1
   shift
-  docker exec -i "$name" "$@"
+  docker exec "$name" "$@"
 }
 
 # box_sh NAME SCRIPT: runs a shell script in a box.
 box_sh() {
-  docker exec -i "$box_prefix-$1" bash -c "$2"
+  docker exec "$box_prefix-$1" bash -c "$2"
 }
 
 # box_put NAME FILE PATH: copies a file into a box.

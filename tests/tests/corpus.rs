@@ -3,7 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use orca_api::control::{ExecTask, StartTask};
+use orca_api::link::{Goodbye, Hello, Poll, PollAnswer, Report, Welcome};
+use orca_api::load::NodeLoad;
+use orca_api::route::worker::ExecQuery;
+use orca_api::text::{read_json, read_task_toml};
 use orca_tests::foreign::{DOORS, Door};
+use serde::de::DeserializeOwned;
 
 /// Mutations of each file.
 const MUTATIONS: u32 = 400;
@@ -86,5 +92,37 @@ fn every_door_has_its_fuzz_target() {
         let target =
             std::fs::read_to_string(fuzz().join(format!("fuzz_targets/{door}.rs"))).expect("a target");
         assert!(target.contains(&format!("foreign::{door}(")), "{door}.rs knocks at another door");
+    }
+}
+
+/// A corpus of refusals alone would never get past the doors.
+#[test]
+fn the_corpus_holds_what_is_accepted() {
+    fn link<T: DeserializeOwned>(file: &str) {
+        let bytes = std::fs::read(fuzz().join("corpus/link").join(file)).expect("a file of the corpus");
+        if let Err(error) = serde_json::from_slice::<T>(&bytes) {
+            panic!("link/{file}: {error}");
+        }
+    }
+    link::<Hello>("hello");
+    link::<Report>("report");
+    link::<Report>("unknown-fields");
+    link::<Poll>("poll");
+    link::<PollAnswer>("poll-answer");
+    link::<Welcome>("welcome");
+    link::<Goodbye>("goodbye");
+    link::<NodeLoad>("load");
+    link::<ExecQuery>("exec-query");
+    let text =
+        |file: &str| std::fs::read_to_string(fuzz().join("corpus").join(file)).expect("a file of the corpus");
+    let start: StartTask = read_json(text("api_json/start-everything").as_bytes()).expect("a request");
+    assert_eq!(start.spec.check(), []);
+    read_json::<ExecTask>(text("api_json/exec").as_bytes()).expect("a request");
+    for file in ["image", "named", "quoted-name"] {
+        assert!(read_task_toml(&text(&format!("task_toml/{file}"))).is_ok(), "{file}");
+    }
+    for file in ["packaged", "packaged-set", "shares"] {
+        let loaded = orcad::config::load_text(file, &text(&format!("config_toml/{file}")));
+        assert!(loaded.is_ok(), "{file}: {}", loaded.err().map(|e| e.render(false)).unwrap_or_default());
     }
 }

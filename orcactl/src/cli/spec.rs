@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use orca_api::spec::{Algorithm, Mount, Port, Pull, Restart, Signal, Tmpfs};
+use orca_api::spec::{Algorithm, HttpCheck, Mount, Port, Pull, Restart, Signal, Tmpfs};
 use orca_api::units::{Bytes, Cpu, Span};
 
 /// What a task is.
@@ -78,6 +78,31 @@ pub struct SpecArgs {
     /// The most processes
     #[arg(long, value_name = "NUMBER", help_heading = "Resources")]
     pub pids_limit: Option<u32>,
+
+    /// Check its health with a shell command in it; well is exit code 0
+    #[arg(long, value_name = "COMMAND", group = "health", help_heading = "Health")]
+    pub health_cmd: Option<String>,
+    /// Check its health with a GET; well is a status of 200 to 399
+    #[arg(long, value_name = "PORT/PATH", group = "health", help_heading = "Health")]
+    pub health_http: Option<HttpCheck>,
+    /// Check its health with a connection to a port
+    #[arg(long, value_name = "PORT", group = "health", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Health")]
+    pub health_tcp: Option<u16>,
+    /// Do not use the image's own health check
+    #[arg(long, group = "health", help_heading = "Health")]
+    pub no_healthcheck: bool,
+    /// How often it is checked [default: 10s]
+    #[arg(long, value_name = "TIME", conflicts_with = "no_healthcheck", help_heading = "Health")]
+    pub health_interval: Option<Span>,
+    /// How long one check may take [default: 2s]
+    #[arg(long, value_name = "TIME", conflicts_with = "no_healthcheck", help_heading = "Health")]
+    pub health_timeout: Option<Span>,
+    /// Failures in a row that make it unhealthy [default: 3]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "no_healthcheck", help_heading = "Health")]
+    pub health_retries: Option<u32>,
+    /// Time after its start in which failures do not count [default: none]
+    #[arg(long, value_name = "TIME", conflicts_with = "no_healthcheck", help_heading = "Health")]
+    pub health_start_period: Option<Span>,
 
     /// Restart it: always, on-failure[:TIMES] or never [default: on-failure]
     #[arg(long, value_name = "POLICY", help_heading = "Orchestration")]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use orca_api::error::Problem;
 use orca_api::name::Name;
-use orca_api::spec::{ImageRef, TaskFile, TaskSpec};
+use orca_api::spec::{HealthCheck, ImageRef, TaskFile, TaskSpec};
 use orca_api::text;
 
 use super::env::{self, Environment};
@@ -122,6 +122,7 @@ fn apply_flags(spec: &mut TaskSpec, flags: &SpecArgs, environment: Environment<'
     if let Some(entrypoint) = &flags.entrypoint {
         spec.entrypoint = vec![entrypoint.clone()];
     }
+    apply_health(&mut spec.health, flags)?;
     if let Some(restart) = flags.restart {
         spec.restart = restart;
     }
@@ -135,6 +136,45 @@ fn apply_flags(spec: &mut TaskSpec, flags: &SpecArgs, environment: Environment<'
     spec.read_only |= flags.read_only;
     spec.allow_new_privileges |= flags.allow_new_privileges;
     spec.privileged |= flags.privileged;
+    Ok(())
+}
+
+/// What is checked replaces what the file says of that; how often, and the like, stays unless it is given, too.
+fn apply_health(health: &mut Option<HealthCheck>, flags: &SpecArgs) -> Result<(), Failure> {
+    if flags.no_healthcheck {
+        *health = Some(HealthCheck { off: true, ..HealthCheck::default() });
+        return Ok(());
+    }
+    let what = HealthCheck {
+        // As `docker run` has it: a line for the shell of the image.
+        exec: flags
+            .health_cmd
+            .as_ref()
+            .map_or_else(Vec::new, |line| ["sh", "-c", line].map(str::to_owned).to_vec()),
+        http: flags.health_http.clone(),
+        tcp: flags.health_tcp,
+        ..HealthCheck::default()
+    };
+    let given = what != HealthCheck::default();
+    let timed = flags.health_interval.is_some()
+        || flags.health_timeout.is_some()
+        || flags.health_retries.is_some()
+        || flags.health_start_period.is_some();
+    if !given && !timed {
+        return Ok(());
+    }
+    let Some(known) = health.take().or_else(|| given.then(HealthCheck::default)) else {
+        return Err(Failure::usage("there is no health check whose times could be set")
+            .hint("say what is checked: --health-cmd, --health-http or --health-tcp"));
+    };
+    let what = if given { what } else { known.clone() };
+    *health = Some(HealthCheck {
+        interval: flags.health_interval.or(known.interval),
+        timeout: flags.health_timeout.or(known.timeout),
+        retries: flags.health_retries.or(known.retries),
+        start_period: flags.health_start_period.or(known.start_period),
+        ..what
+    });
     Ok(())
 }
 
@@ -262,6 +302,25 @@ mod tests {
         assert_eq!(spec.stop_grace, "30s".parse().ok());
         assert_eq!(spec.restart.to_string(), "always");
         assert_eq!(spec.entrypoint, ["/bin/sh"]);
+    }
+
+    #[test]
+    fn health_checks() {
+        let file = "image = \"x\"\n[health]\ntcp = 80\nretries = 5\ninterval = \"20s\"\n";
+        let plain = "image = \"x\"";
+        let read = |toml, words: &[&str]| read(toml, None, words).map(|spec| spec.health);
+        let check = read(file, &["--health-http", "80/ready", "--health-interval", "5s"]).unwrap().unwrap();
+        assert_eq!((check.tcp, check.http.map(|c| c.to_string())), (None, Some("80/ready".to_owned())));
+        assert_eq!((check.retries, check.interval), (Some(5), "5s".parse().ok()));
+        let check = read(file, &["--health-timeout", "3s"]).unwrap().unwrap();
+        assert_eq!((check.tcp, check.timeout), (Some(80), "3s".parse().ok()));
+        let check = read(file, &["--no-healthcheck"]).unwrap().unwrap();
+        assert_eq!(check, HealthCheck { off: true, ..HealthCheck::default() });
+        let check = read(plain, &["--health-cmd", "test -e /ready"]).unwrap().unwrap();
+        assert_eq!(check.exec, ["sh", "-c", "test -e /ready"]);
+        assert_eq!(read(plain, &[]).unwrap(), None);
+        assert!(read(plain, &["--health-retries", "2"]).unwrap_err().message.contains("no health check"));
+        assert!(read(plain, &["--health-tcp", "80", "--health-retries", "0"]).is_err());
     }
 
     #[test]

@@ -22,10 +22,14 @@ fn waits_until_it_runs_and_says_each_change_once() {
         task.progress = serde_json::from_value(json!({"step": "pulling", "done": done, "total": 100})).ok();
         views::detail(&task)
     };
+    let mut checked = views::task("web", State::Starting, None);
+    let step = "its health check fails: GET http://172.17.0.2:80/ready: connection refused";
+    checked.progress = serde_json::from_value(json!({"step": step})).ok();
     let server = assigned()
         .json(ITSELF, &pulling(10))
         .json(ITSELF, &pulling(90))
         .json(ITSELF, &views::detail(&views::task("web", State::Starting, None)))
+        .json(ITSELF, &views::detail(&checked))
         .json(ITSELF, &views::detail(&views::web()));
     assert_snapshot!(run(
         &server,

@@ -35,6 +35,9 @@ fn wrong_values() {
     assert_snapshot!("wrong_env_file", run_alone("task start --env-file /nowhere/x.env nginx"));
     assert_snapshot!("wrong_log_opt", run_alone("task start --log-opt max-size nginx"));
     assert_snapshot!("wrong_spec", run_alone("task start -w relative --dns x --memory 1m nginx"));
+    assert_snapshot!("wrong_health", run_alone("task start --health-http ready nginx"));
+    assert_snapshot!("two_healths", run_alone("task start --health-tcp 80 --health-cmd true nginx"));
+    assert_snapshot!("no_health", run_alone("task start --health-retries 2 nginx"));
     assert_snapshot!("wrong_since", run_alone("task logs --since yesterday web"));
     assert_snapshot!("wrong_socket", run_alone("task list --socket="));
     assert_snapshot!("detach_and_timeout", run_alone("task start -d --timeout 5s nginx"));

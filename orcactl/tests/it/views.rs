@@ -76,7 +76,8 @@ pub fn detail(task: &TaskView) -> Value {
     let mut value = serde_json::to_value(task).unwrap();
     let more = json!({
         "spec": {"image": "nginx:1.27", "ports": ["8080:80"], "memory": 268_435_456, "cpus": 0.5, "reserve_memory": 134_217_728,
-            "command": ["nginx", "-g", "daemon off;"], "mounts": ["data:/srv:ro"], "restart": "always", "env": {"A": "1"}},
+            "command": ["nginx", "-g", "daemon off;"], "mounts": ["data:/srv:ro"], "restart": "always", "env": {"A": "1"},
+            "health": {"http": "80/ready", "start_period": "30s"}},
         "spec_digest": "ab", "placement": "7ZK3M0000000PAC1",
         "history": [
             attempt(1, "failed", json!("exited"), json!(1), "exited with 1"),

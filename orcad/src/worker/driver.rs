@@ -11,6 +11,7 @@ use std::time::Instant;
 use orca_api::id::{ClusterId, IdSource, PlacementId};
 use orca_api::link::PlacementStatus;
 use orca_core::Now;
+use orca_core::worker::io::CheckTarget;
 use orca_core::worker::{Change, Effect, Event, Worker};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
@@ -65,6 +66,7 @@ pub struct WorkerRole {
     results: WorkerHandle,
     outbox: Arc<Outbox>,
     cluster: watch::Sender<Option<ClusterId>>,
+    checks: watch::Sender<Vec<CheckTarget>>,
     calls: Arc<Semaphore>,
     running: TaskTracker,
     changes: Vec<Change>,
@@ -95,6 +97,7 @@ impl WorkerRole {
             results,
             outbox: Arc::default(),
             cluster,
+            checks: watch::Sender::default(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             running: TaskTracker::new(),
             changes: Vec::new(),
@@ -116,10 +119,23 @@ impl WorkerRole {
         self.cluster.subscribe()
     }
 
+    /// What is to be checked over the network, from now on.
+    pub fn checks(&self) -> watch::Receiver<Vec<CheckTarget>> {
+        self.checks.subscribe()
+    }
+
     fn release(&mut self) {
         self.cluster.send_if_modified(|known| {
             let now = self.core.cluster();
             std::mem::replace(known, now) != now
+        });
+        let checks = self.core.checks();
+        self.checks.send_if_modified(|known| {
+            let changed = *known != checks;
+            if changed {
+                *known = checks;
+            }
+            changed
         });
         for effect in self.effects.drain(..) {
             if let Effect::Report { placements } = effect {

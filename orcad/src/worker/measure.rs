@@ -1,7 +1,7 @@
 //! Measuring: the machine and every running container, on a period.
 //!
-//! The figures wait to be asked for ([`Served::load`]); what outcomes depend on (processes that the kernel killed,
-//! pressure, peaks) goes to the core.
+//! The figures wait to be asked for ([`Served::load`]); what decisions depend on (pressure, peaks of memory) goes to the
+//! core.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -3,7 +3,8 @@
 //! ```text
 //!   link.rs ── welcomed, assigned, accepted ──►           ──► docker (pull, create, start, stop, remove, sweep) ──► dockerd
 //!   docker  ── done, swept, hints, engine ────► driver.rs ──► outbox ──► link.rs (reports)
-//!   measure.rs ── oom kills, pressure, peaks ─►           ──► store
+//!   measure.rs ── pressure, peaks ────────────►           ──► store
+//!   health.rs  ── checked ────────────────────►           ──► health.rs (what is to be checked)
 //!   serve.rs  ◄── the manager asks: load, logs, exec
 //! ```
 //!
@@ -12,6 +13,7 @@
 pub mod docker;
 pub mod driver;
 pub mod facts;
+pub mod health;
 pub mod link;
 pub mod measure;
 pub mod serve;

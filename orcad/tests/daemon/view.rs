@@ -1,7 +1,6 @@
 //! The view socket: every route that reads, none that does more, and nothing that may be secret.
 
 use crate::common::{Running, SOON, connect, request};
-#[expect(dead_code, reason = "each test file uses a part of it")]
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;

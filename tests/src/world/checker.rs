@@ -46,10 +46,6 @@ pub struct Checker {
     fixed: BTreeMap<PlacementId, Fixed>,
     states: BTreeMap<(PlacementId, u32), State>,
     backoff: BTreeMap<PlacementId, Backoff>,
-    /// Placements whose worker may have forgotten how they ended.
-    forgotten: BTreeSet<PlacementId>,
-    /// Placements that have ended, as far as the manager knows.
-    ended: BTreeSet<PlacementId>,
     /// Containers whose end is somebody's wish.
     stops: BTreeSet<String>,
 }
@@ -64,8 +60,6 @@ impl Checker {
             fixed: BTreeMap::new(),
             states: BTreeMap::new(),
             backoff: BTreeMap::new(),
-            forgotten: BTreeSet::new(),
-            ended: BTreeSet::new(),
             stops: BTreeSet::new(),
         }
     }
@@ -124,9 +118,6 @@ impl Checker {
             if *self.fixed.entry(p.id).or_insert_with(|| now.clone()) != now {
                 self.find(format!("placement {} of {} became another", p.id, p.name));
             }
-            if p.is_ended() {
-                self.ended.insert(p.id);
-            }
             for attempt in &p.status.attempts {
                 let before = self.states.insert((p.id, attempt.number), attempt.state);
                 let sound =
@@ -148,9 +139,6 @@ impl Checker {
     pub(crate) fn look(&mut self, workers: &[WorkerBox]) {
         let mut alive: BTreeMap<TaskId, String> = BTreeMap::new();
         for labels in workers.iter().flat_map(|w| w.engine.running()) {
-            if self.forgotten.contains(&labels.placement) && self.ended.contains(&labels.placement) {
-                continue;
-            }
             let this = format!("{} attempt {}", labels.placement, labels.attempt);
             if let Some(other) = alive.insert(labels.task, this.clone()) {
                 self.find(format!("two containers of one task are alive: {other} and {this}"));
@@ -172,13 +160,14 @@ impl Checker {
         self.stops.insert(seen.id.clone());
     }
 
-    pub(crate) fn started(&mut self, now: u64, made: &Made) {
+    pub(crate) fn started(&mut self, now: u64, made: &Made, clock_is_right: bool) {
         let Some(labels) = &made.seen.labels else { return };
         let backoff = self.backoff.entry(labels.placement).or_default();
         let Some(last) = backoff.last.take() else { return };
         // 1 s doubled with each end, at most 5 min, less a quarter.
         let least = (750u64 << (backoff.ends - 1).min(9)).min(225_000);
-        if now < last + least {
+        // Waits are kept on the wall clock: one that was set makes them shorter or longer.
+        if clock_is_right && now < last + least {
             let waited = now - last;
             let ends = backoff.ends;
             self.find(format!("{} was begun {waited} ms after end {ends} in a row", made.seen.name));
@@ -200,13 +189,6 @@ impl Checker {
 
     /// Ends of the last moments may be booked as something else than their own doing, or be forgotten.
     pub(crate) fn counts_lost(&mut self) {
-        self.backoff.clear();
-    }
-
-    /// A worker forgot its last commits: of what it holds, some may have ended without its knowing. It may be begun
-    /// again, until the manager hears of it.
-    pub(crate) fn commits_lost(&mut self, held: impl Iterator<Item = PlacementId>) {
-        self.forgotten.extend(held);
         self.backoff.clear();
     }
 }

@@ -17,7 +17,7 @@ const PATIENCE_MS: u64 = 5_000;
 /// The names that a random client uses.
 const NAMES: [&str; 6] = ["web", "api", "db", "cache", "batch", "probe"];
 /// The images that a random client uses.
-const IMAGES: [&str; 9] = [
+const IMAGES: [&str; 10] = [
     "forever",
     "forever-too",
     "stubborn",
@@ -25,6 +25,7 @@ const IMAGES: [&str; 9] = [
     "exit-0-after-40000",
     "exit-1-after-500",
     "exit-7-after-20000",
+    "sick-after-15000",
     "missing",
     "unstartable",
 ];

@@ -41,19 +41,14 @@ impl Row for WorkerChange {
     }
 }
 
-/// How many commits a power cut may take from a store that does not wait for the disk.
-const COMMITS_AT_RISK: usize = 4;
-
 /// A store.
 pub struct Disk<C> {
     rows: BTreeMap<String, C>,
-    /// What the rows were before each of the last commits.
-    before: Vec<BTreeMap<String, C>>,
 }
 
 impl<C: Row> Disk<C> {
     pub(crate) fn new(rows: impl IntoIterator<Item = C>) -> Self {
-        let mut disk = Self { rows: BTreeMap::new(), before: Vec::new() };
+        let mut disk = Self { rows: BTreeMap::new() };
         for row in rows {
             disk.apply(row);
         }
@@ -73,29 +68,14 @@ impl<C: Row> Disk<C> {
     }
 
     pub(crate) fn commit(&mut self, changes: impl IntoIterator<Item = C>) {
-        if self.before.len() == COMMITS_AT_RISK {
-            self.before.remove(0);
-        }
-        self.before.push(self.rows.clone());
         for change in changes {
             self.apply(change);
         }
     }
 
-    /// The power was cut: the last commits are gone, so many of them.
-    pub(crate) fn lose(&mut self, commits: usize) {
-        for _ in 0..commits {
-            if let Some(before) = self.before.pop() {
-                self.rows = before;
-            }
-        }
-        self.before.clear();
-    }
-
     /// Everything is gone.
     pub(crate) fn wipe(&mut self) {
         self.rows.clear();
-        self.before.clear();
     }
 
     /// What a start loads.

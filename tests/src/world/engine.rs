@@ -7,6 +7,7 @@
 //! | `forever…` | runs, and exits with 0 soon after a TERM |
 //! | `stubborn…` | runs, and has to be killed |
 //! | `exit-CODE-after-MS` | exits by itself |
+//! | `sick-after-MS` | runs and has a health check: healthy soon, and unhealthy after that time |
 //! | `missing…` | is in no registry |
 //! | `unstartable…` | cannot be executed |
 //!
@@ -20,12 +21,16 @@ use orca_api::spec::Port;
 use orca_api::task::Reason;
 use orca_api::units::Time;
 use orca_core::worker::OpId;
-use orca_core::worker::io::{Container, ContainerStatus, Done, Effect, Event, Failure, FailureKind, Labels};
+use orca_core::worker::io::{
+    Container, ContainerStatus, Done, Effect, Event, Failure, FailureKind, Health, Labels,
+};
 
 use super::{Happening, World};
 
 /// How long a polite process needs to end.
 const POLITE_MS: u64 = 50;
+/// How long a health check needs for its first good word.
+const HEALTHY_MS: u64 = 300;
 /// How long a pull takes.
 const PULL_MS: u64 = 2_000;
 
@@ -36,6 +41,8 @@ pub(crate) enum Do {
     Asked(LifeId, Box<Effect>),
     /// A process ends by itself: container, the number of its run, exit code.
     Ends(String, u64, i32),
+    /// A container's health check says something: container, the number of its run.
+    Health(String, u64, Health),
     /// A stop's grace is over, or its container has ended.
     StopOver(LifeId, OpId, String),
     /// It comes up, or goes on after it hung.
@@ -85,17 +92,27 @@ pub struct Engine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Behaviour {
     ends: Option<(i32, u64)>,
+    /// It has a health check; when that one begins to fail, if ever.
+    checked: bool,
+    sick: Option<u64>,
     stubborn: bool,
     missing: bool,
     unstartable: bool,
 }
 
 fn behaviour(image: &str, repaired: bool) -> Behaviour {
-    let mut b =
-        Behaviour { ends: None, stubborn: image.starts_with("stubborn"), missing: false, unstartable: false };
+    let mut b = Behaviour {
+        ends: None,
+        checked: image.starts_with("sick-"),
+        sick: None,
+        stubborn: image.starts_with("stubborn"),
+        missing: false,
+        unstartable: false,
+    };
     if !repaired {
         b.missing = image.starts_with("missing");
         b.unstartable = image.starts_with("unstartable");
+        b.sick = image.strip_prefix("sick-after-").and_then(|ms| ms.parse().ok());
         b.ends = image.strip_prefix("exit-").and_then(|rest| {
             let (code, ms) = rest.split_once("-after-")?;
             Some((code.parse().ok()?, ms.parse().ok()?))
@@ -158,6 +175,14 @@ impl World {
             Do::Ends(id, run, code) => {
                 if self.engine(n).containers.get(&id).is_some_and(|c| c.run == run && alive(&c.seen)) {
                     self.ends(n, &id, code);
+                }
+            }
+            Do::Health(id, run, health) => {
+                let sick = matches!(health, Health::Unhealthy(_)) && self.faults.repaired;
+                let made = self.engine(n).containers.get_mut(&id).filter(|c| c.run == run && alive(&c.seen));
+                if let Some(made) = made.filter(|_| !sick) {
+                    made.seen.health = Some(health);
+                    self.hint(n, &id);
                 }
             }
             Do::StopOver(life, op, id) => self.stop_over(n, life, op, &id),
@@ -324,10 +349,20 @@ impl World {
         made.seen.finished_at = None;
         made.seen.exit_code = None;
         made.seen.pid = 1000;
+        made.seen.health = b.checked.then_some(Health::Starting);
         made.seen.ports = made.publishes.iter().filter_map(published).collect();
         let (seen, run) = (made.seen.clone(), made.run);
         self.note_call(n, "start", &seen);
-        self.checker.started(self.now, &self.workers[n].engine.containers[id]);
+        let w = &self.workers[n];
+        self.checker.started(self.now, &w.engine.containers[id], w.skew_ms == 0);
+        if b.checked {
+            let healthy = Do::Health(id.to_owned(), run, Health::Healthy);
+            self.schedule(HEALTHY_MS, Happening::Engine(n, healthy));
+        }
+        if let Some(ms) = b.sick {
+            let sick = Do::Health(id.to_owned(), run, Health::Unhealthy("no answer on port 80".to_owned()));
+            self.schedule(ms.max(HEALTHY_MS + 1), Happening::Engine(n, sick));
+        }
         if let Some((code, ms)) = b.ends {
             self.schedule(ms, Happening::Engine(n, Do::Ends(id.to_owned(), run, code)));
         }

@@ -152,19 +152,13 @@ impl World {
         self.note(format!("worker {name} crashes"));
     }
 
-    /// The power fails: every process is gone, and the last commits of the worker's store may be, too.
+    /// The power fails: every process is gone. What was committed is there.
     pub fn reboot(&mut self, n: usize) {
-        let held = self.workers[n].disk.rows().into_iter().filter_map(|row| match row {
-            Change::PlacementPut { record } => Some(record.id),
-            _ => None,
-        });
-        self.checker.commits_lost(held);
         self.end_worker(n);
-        let lost = self.rng.below(3) as usize;
         self.engine_loses_power(n);
+        self.checker.counts_lost();
         let back = self.faults.restart_ms(&mut self.rng) + 1_000;
         let (now, w) = (self.now, &mut self.workers[n]);
-        w.disk.lose(if self.faults.is_none() { 0 } else { lost });
         w.boots += 1;
         w.booted_at = now;
         let name = w.name.clone();

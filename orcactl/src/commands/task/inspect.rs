@@ -3,7 +3,7 @@
 use orca_api::control::TaskDetail;
 use orca_api::link::AttemptStatus;
 use orca_api::route::Route;
-use orca_api::spec::TaskSpec;
+use orca_api::spec::{HealthCheck, TaskSpec};
 use orca_api::task::{State, Wanted};
 use orca_api::units::Time;
 
@@ -86,6 +86,7 @@ fn show(printer: &Printer, detail: &TaskDetail, output: &[String], now: Time) ->
         "memory",
         resources(detail.spec.memory.map(|m| m.to_string()), detail.spec.memory_reservation().to_string()),
     )?;
+    row("health", detail.spec.health.as_ref().map(health).unwrap_or_default())?;
     row("mounts", detail.spec.mounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))?;
     row(
         "restart",
@@ -124,6 +125,24 @@ fn resources(limit: Option<String>, reserved: String) -> String {
         "{} reserved, {}",
         reserved,
         limit.map_or_else(|| "no limit".to_owned(), |limit| format!("at most {limit}"))
+    )
+}
+
+/// `http 8080/ready every 10s, 2s each; unhealthy after 3 failures`
+fn health(check: &HealthCheck) -> String {
+    let what = match (&check.http, check.tcp) {
+        (Some(http), _) => format!("http {http}"),
+        (None, Some(port)) => format!("tcp {port}"),
+        (None, None) if check.off => return "the image's check is off".to_owned(),
+        (None, None) => format!("exec {}", check.exec.join(" ")),
+    };
+    let grace = check.start_period.map(|span| format!(", not counted for {span} after its start"));
+    format!(
+        "{what} every {}, {} each; unhealthy after {}{}",
+        check.every(),
+        check.patience(),
+        words::count(u64::from(check.failures()), "failure"),
+        grace.unwrap_or_default()
     )
 }
 

@@ -1,4 +1,7 @@
 //! Tables and properties of the manager core, driven as a shell would drive it.
+
+mod forgetful;
+
 use orca_api::control::{StartTask, StopTask, TaskView};
 use orca_api::error::{Code, Problem};
 use orca_api::id::{LifeId, NodeId, PlacementId, SeededIds};

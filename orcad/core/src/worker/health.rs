@@ -19,7 +19,7 @@ use super::io::{CheckTarget, Container, ContainerStatus, Health};
 use super::state::Worker;
 use super::step::Turn;
 
-/// What begins a warning of a failing check.
+/// How a failing check is shown, with what it said.
 const FAILING: &str = "its health check fails: ";
 
 impl Worker {
@@ -76,20 +76,12 @@ impl Turn<'_> {
             return;
         }
         self.w.live.checked.insert(container.to_owned(), health);
-        match failing {
-            Some(said) if state == State::Running => self.warn(placement, Some(format!("{FAILING}{said}"))),
-            Some(said) => {
-                let progress = Progress { step: format!("not healthy yet: {said}"), done: 0, total: 0 };
-                let shown = self.w.live.shown.entry(placement).or_default();
-                shown.unsaid |= shown.progress.as_ref() != Some(&progress);
-                shown.progress = Some(progress);
-            }
-            None => {
-                let warned = self.w.live.shown.get(&placement).and_then(|s| s.warning.as_ref());
-                if warned.is_some_and(|warning| warning.starts_with(FAILING)) {
-                    self.warn(placement, None);
-                }
-            }
+        let progress = failing.map(|said| Progress { step: format!("{FAILING}{said}"), done: 0, total: 0 });
+        let shown = self.w.live.shown.entry(placement).or_default();
+        let over = shown.progress.as_ref().is_some_and(|p| p.step.starts_with(FAILING));
+        if shown.progress != progress && (progress.is_some() || over) {
+            shown.progress = progress;
+            shown.unsaid = true;
         }
     }
 }

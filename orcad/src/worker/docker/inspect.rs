@@ -264,7 +264,10 @@ mod tests {
         let seen = read(serde_json::json!({
             "Id": "a", "State": {"Status": "running", "Health": {"Status": "unhealthy", "Log": [{"ExitCode": 1, "Output": ""}]}}
         }));
-        assert_eq!(seen.health, Some(Health::Unhealthy("its health check exited with 1 and said nothing".into())));
+        assert_eq!(
+            seen.health,
+            Some(Health::Unhealthy("its health check exited with 1 and said nothing".into()))
+        );
     }
 
     #[test]

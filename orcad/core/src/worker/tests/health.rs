@@ -47,7 +47,7 @@ fn it_starts_until_it_is_well() {
     assert_eq!(world.commits, 0, "a word on the way is not stored");
     assert_eq!(
         status(&world).progress.map(|p| p.step).as_deref(),
-        Some("not healthy yet: connection refused")
+        Some("its health check fails: connection refused")
     );
     check(&mut world, Health::Healthy, None);
     assert_eq!((last(&world).state, status(&world).progress), (State::Running, None));
@@ -71,14 +71,18 @@ fn one_that_does_not_get_well_is_stopped_and_tried_again() {
 }
 
 #[test]
-fn failures_that_do_not_end_it_are_a_warning() {
+fn failures_that_do_not_end_it_are_shown_until_they_are_over() {
     let mut world = starting();
     check(&mut world, Health::Healthy, None);
-    check(&mut world, Health::Healthy, Some("status 503"));
-    assert_eq!(status(&world).warning.as_deref(), Some("its health check fails: status 503"));
-    assert_eq!(last(&world).state, State::Running);
-    check(&mut world, Health::Healthy, None);
-    assert_eq!(status(&world).warning, None);
+    world.commits = 0;
+    for (failing, shown) in [(Some("status 503"), Some("its health check fails: status 503")), (None, None)] {
+        check(&mut world, Health::Healthy, failing);
+        world.run_for(Span::from_secs(1));
+        assert_eq!(status(&world).progress.map(|p| p.step).as_deref(), shown);
+        assert_eq!(world.reported[&world.placements[CHECKED]].progress, status(&world).progress);
+        assert_eq!(last(&world).state, State::Running);
+    }
+    assert_eq!(world.commits, 0);
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn a_word_about_what_has_ended_or_is_not_ours_is_dropped() {
     world.check(&old, unhealthy(), Some("late"));
     world.check("nobody", unhealthy(), None);
     world.settle();
-    assert_eq!((last(&world).reason, status(&world).warning), (Some(Reason::Exited), None));
+    assert_eq!((last(&world).reason, status(&world).progress), (Some(Reason::Exited), None));
     world.run_for(Span::from_secs(2));
     check(&mut world, Health::Healthy, None);
     assert_eq!((last(&world).number, last(&world).state), (2, State::Running));

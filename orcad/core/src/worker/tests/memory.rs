@@ -58,19 +58,19 @@ fn a_kill_with_a_move_close_to_it_was_the_kernels() {
 
 #[test]
 fn kills_at_our_own_limits_account_for_moves() {
-    for (total, other) in [(41, Reason::Killed), (42, Reason::OomHost)] {
-        for flagged_first in [true, false] {
+    let (limited, killed) = (0, 1);
+    for (total, expected) in [(41, Reason::Killed), (42, Reason::OomHost)] {
+        for order in [[limited, killed], [killed, limited]] {
             let mut world = two();
             world.step(Event::OomKills { total });
-            // Both ended before either is looked at: their order does not matter.
-            kill(&mut world, usize::from(flagged_first), !flagged_first);
-            kill(&mut world, usize::from(!flagged_first), flagged_first);
+            for index in order {
+                kill(&mut world, index, index == limited);
+            }
+            // Both are first seen in one sweep.
             world.inbox.clear();
             world.run_for(Span::from_secs(20));
-            let (limited, killed) = (usize::from(!flagged_first), usize::from(flagged_first));
-            let (limited, killed) = if flagged_first { (limited, killed) } else { (killed, limited) };
-            assert_eq!(reason(&world, limited), Some(Reason::OomLimit), "{total} {flagged_first}");
-            assert_eq!(reason(&world, killed), Some(other), "{total} {flagged_first}");
+            assert_eq!(reason(&world, limited), Some(Reason::OomLimit), "{total} {order:?}");
+            assert_eq!(reason(&world, killed), Some(expected), "{total} {order:?}");
         }
     }
 }

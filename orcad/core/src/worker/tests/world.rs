@@ -189,6 +189,7 @@ impl World {
             Some(known) if known.sequence > status.sequence => {}
             Some(known) if known.sequence == status.sequence => {
                 assert_eq!(known.attempts, status.attempts, "two reports of one sequence differ");
+                self.reported.insert(status.placement, status);
             }
             _ => {
                 self.reported.insert(status.placement, status);
