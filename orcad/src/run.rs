@@ -184,7 +184,7 @@ async fn reload(old: Config, args: &Args, level: &Level) -> Config {
             );
         }
         Ok(Err(errors)) => {
-            tracing::error!("the configuration is wrong, and the one in force stays:\n{errors}")
+            tracing::error!("the configuration is wrong, and the one in force stays:\n{errors}");
         }
         Err(error) => tracing::error!(%error, "the configuration could not be read"),
     }

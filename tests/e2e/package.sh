@@ -96,7 +96,7 @@ while [ ! -e /tmp/writer-stop ]; do
 done
 touch /tmp/writer-done
 SCRIPT
-chmod +x /tmp/writer; rm -f /tmp/writer-stop; : >/tmp/acknowledged; setsid /tmp/writer >/dev/null 2>&1 </dev/null &'
+rm -f /tmp/writer-stop; : >/tmp/acknowledged; setsid bash /tmp/writer >/dev/null 2>&1 </dev/null &'
 survived=0
 for ((i = 0; i < crashes; i++)); do
   acknowledged=$(box_sh n1 'wc -l </tmp/acknowledged')
@@ -109,7 +109,7 @@ box_sh n1 'touch /tmp/writer-stop; for i in $(seq 600); do [ -e /tmp/writer-done
 check_is "orcad was killed $crashes times and writing went on each time" "$crashes" "$survived"
 acknowledged=$(box_sh n1 'sort /tmp/acknowledged')
 there=$(box_sh n1 'orcactl task list -o json' | jq -r '.[].name' | grep '^written-' | sort)
-echo "# $(wc -l <<<"$acknowledged") requests were acknowledged"
+echo "# $(wc -w <<<"$acknowledged") requests were acknowledged"
 check_is 'every acknowledged request is there' '' "$(comm -23 <(printf '%s\n' "$acknowledged") <(printf '%s\n' "$there"))"
 check_is 'no name is there twice' '' "$(uniq -d <<<"$there")"
 check_is 'each task has one container' "$((tasks + 1))" "$(wc -l <<<"$before")"
@@ -131,7 +131,10 @@ check_is 'and no container' "$before" "$(containers)"
 box_kill n1
 box_boot n1 || not_ok 'the box boots again'
 check_wait 'after a power cut the tasks come back by themselves' 120 \
-  "[ \"\$(box_sh n1 'orcactl task list -o json' | jq '[.[] | select((.name | startswith(\"load-\")) and .phase == \"running\")] | length')\" = $tasks ]"
+  "[ \$(box n1 docker ps -q --filter label=orca.task | wc -l) = $((tasks + 1)) ] &&
+    [ \"\$(box_sh n1 'orcactl task list -o json' | jq '[.[] | select(.phase == \"running\" and .attempts == 2)] | length')\" = $((tasks + 1)) ]"
+check_match 'the reason is the machine' '^(node_reboot|engine_restart)$' \
+  "$(box_sh n1 'orcactl task inspect load-1 -o json' | jq -r '(if type == "array" then .[0] else . end) | .history[0].reason')"
 check_is 'with no restart counted' 0 "$(box_sh n1 'orcactl task list -o json' | jq '[.[] | select(.name | startswith("load-")) | .restarts] | add')"
 
 # ------------------------------------------------------------------------------------------- remove, purge

@@ -175,8 +175,9 @@ fn is_false(value: &bool) -> bool {
 
 /// A health check: one of `exec`, `http` and `tcp`, or none of them with `off`.
 ///
-/// While a task starts it is checked every second; it runs when it is healthy. `retries` failures in a row
-/// make it unhealthy, which ends the attempt.
+/// A task with a check is starting until it is healthy, then it runs; `retries` failures in a row, one each
+/// `interval`, make it unhealthy, which ends the attempt. `http` and `tcp` are asked by orca on the node, while a
+/// task starts at least each second; `exec` is the engine's, which asks each `interval`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthCheck {

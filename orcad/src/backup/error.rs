@@ -1,5 +1,6 @@
 //! What goes wrong with a backup, and what to do about it.
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
@@ -106,11 +107,11 @@ impl BackupError {
         let mut text = format!("error: {self}");
         let mut cause = std::error::Error::source(self);
         while let Some(why) = cause {
-            text.push_str(&format!("\nbecause: {why}"));
+            let _ = write!(text, "\nbecause: {why}");
             cause = why.source();
         }
         if let Some(hint) = self.hint() {
-            text.push_str(&format!("\nhint: {hint}"));
+            let _ = write!(text, "\nhint: {hint}");
         }
         text
     }

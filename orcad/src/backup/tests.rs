@@ -273,7 +273,7 @@ fn a_newer_schema_is_told_apart() {
         code(create::create(folder.path(), Some(folder.path().join("c")), None, NOW, &mut Vec::new())),
         78
     );
-    assert!(!names(folder.path()).iter().any(|n| n.starts_with("c")), "nothing is left of it");
+    assert!(!names(folder.path()).iter().any(|n| n.starts_with('c')), "nothing is left of it");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `orcad backup verify` and `inspect`: what a backup holds, and whether it is whole. Nothing is written.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 
@@ -55,7 +56,7 @@ pub(super) fn inspect(file: &Path, format: InspectFormat, out: &mut dyn Write) -
 
 fn table(s: &Summary) -> String {
     let newest = s.last_event_at.map_or_else(|| "none".to_owned(), |at| at.to_string());
-    [
+    let rows = [
         ("file", s.file.display().to_string()),
         ("size", Bytes::new(s.bytes).to_string()),
         ("schema", s.schema.to_string()),
@@ -67,8 +68,9 @@ fn table(s: &Summary) -> String {
         ("tasks", s.tasks.to_string()),
         ("events", s.events.to_string()),
         ("newest event", newest),
-    ]
-    .iter()
-    .map(|(name, value)| format!("{name:<14}{value}\n"))
-    .collect()
+    ];
+    rows.iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = writeln!(text, "{name:<14}{value}");
+        text
+    })
 }

@@ -23,7 +23,6 @@ impl Rows for ManagerRows {
         name: "manager",
         application_id: u32::from_be_bytes(*b"orcM"),
         migrations: &[include_str!("schema/manager-1.sql")],
-        synchronous: "FULL",
     };
 
     fn write(tx: &Transaction<'_>, _revision: u64, change: &Change) -> rusqlite::Result<()> {

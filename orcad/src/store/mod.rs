@@ -8,10 +8,13 @@
 //!   orcad backup ─────────────────► copy.rs: copies, made beside the daemon and put in its place without it
 //! ```
 //!
-//! | file | holds | `synchronous` | when it cannot be read |
-//! |---|---|---|---|
-//! | [`ManagerStore`] | the cluster: nodes, tasks, placements, keys, events, audit | `FULL` | orcad refuses to start and says what to do |
-//! | [`WorkerStore`] | this node's placements and their specs | `NORMAL` | moved aside, begun empty: containers and the manager rebuild it |
+//! | file | holds | when it cannot be read |
+//! |---|---|---|
+//! | [`ManagerStore`] | the cluster: nodes, tasks, placements, keys, events, audit | orcad refuses to start and says what to do |
+//! | [`WorkerStore`] | this node's placements and their specs | moved aside, begun empty: containers and the manager rebuild it |
+//!
+//! Both wait for the disk (`synchronous=FULL`). A worker that reported an end and then forgot it in a power cut would
+//! begin the attempt again, under a number that the manager knows as ended.
 //!
 //! Invariants: what [`ManagerStore::load`] gives is what folding every committed change gives. A commit is wholly
 //! there or wholly absent. A store that is damaged, foreign or of a newer orcad is refused before one byte of it

@@ -32,8 +32,6 @@ pub(super) struct Kind {
     pub application_id: u32,
     /// Its schemas.
     pub migrations: Migrations,
-    /// `FULL`, where a commit must outlive a power cut; `NORMAL`, where the last ones may be lost.
-    pub synchronous: &'static str,
 }
 
 /// The path with something added to its file name.
@@ -60,7 +58,7 @@ pub(super) fn open(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
         });
     }
     check(&connection, path)?;
-    configure(&connection, path, kind)?;
+    configure(&connection, path)?;
     set_checkpoint_on_close(&connection, path, true)?;
     if found < migrate::newest(kind.migrations) {
         migrate::run(&mut connection, path, kind.migrations)?;
@@ -198,7 +196,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn configure(connection: &Connection, path: &Path, kind: &Kind) -> Result<(), StoreError> {
+fn configure(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let err = || StoreError::sqlite("configure", path);
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(err())?;
@@ -212,7 +210,7 @@ fn configure(connection: &Connection, path: &Path, kind: &Kind) -> Result<(), St
         });
     }
     let set = || {
-        connection.pragma_update(None, "synchronous", kind.synchronous)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         connection.pragma_update_and_check(None, "journal_size_limit", LOG_MAX, |_| Ok(()))?;

@@ -54,7 +54,7 @@ impl WorkerStore {
         self.reader.read_now(worker_rows::load)
     }
 
-    /// Stores changes in one transaction. It outlives the process; the last ones may be lost in a power cut.
+    /// Stores changes in one transaction that outlives a power cut.
     ///
     /// # Errors
     /// [`CommitError::Full`] is a known rollback: load again and go on. With any other the process has to end.

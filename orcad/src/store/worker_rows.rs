@@ -22,7 +22,6 @@ impl Rows for WorkerRows {
         name: "worker",
         application_id: u32::from_be_bytes(*b"orcW"),
         migrations: &[include_str!("schema/worker-1.sql")],
-        synchronous: "NORMAL",
     };
 
     fn write(tx: &Transaction<'_>, _revision: u64, change: &Change) -> rusqlite::Result<()> {

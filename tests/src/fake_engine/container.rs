@@ -121,7 +121,10 @@ impl Container {
         json!({
             "Id": self.id, "Name": format!("/{}", self.name), "Created": self.created, "Image": self.image_id, "State": state,
             "Config": {"Labels": self.labels, "Image": self.body["Image"], "StopSignal": self.body["StopSignal"]},
-            "HostConfig": {"PortBindings": self.body["HostConfig"]["PortBindings"]},
+            "HostConfig": {
+                "PortBindings": self.body["HostConfig"]["PortBindings"],
+                "NetworkMode": self.body["HostConfig"]["NetworkMode"],
+            },
             "NetworkSettings": {"Ports": ports},
         })
     }

@@ -100,7 +100,7 @@ impl Node {
         let waiting = async {
             loop {
                 let (status, task) =
-                    self.json("GET", &format!("/v1/tasks/{name}?since={since}&wait=5s"), None).await;
+                    self.json("GET", &format!("/v1/tasks/{name}?since={since}&wait=1s"), None).await;
                 assert_eq!(status, 200, "{task}");
                 if wanted(&task) {
                     return task;
@@ -108,12 +108,10 @@ impl Node {
                 since = task["revision"].as_u64().unwrap_or(0);
             }
         };
-        match tokio::time::timeout(SOON, waiting).await {
-            Ok(task) => task,
-            Err(_) => {
-                panic!("it does not come: {}", self.json("GET", &format!("/v1/tasks/{name}"), None).await.1)
-            }
+        if let Ok(task) = tokio::time::timeout(SOON, waiting).await {
+            return task;
         }
+        panic!("it does not come: {}", self.json("GET", &format!("/v1/tasks/{name}"), None).await.1)
     }
 
     /// Waits until a task runs.
@@ -142,9 +140,9 @@ pub async fn lines_until(body: &mut Incoming, wanted: impl Fn(&Value) -> bool) -
             text.push_str(&String::from_utf8_lossy(
                 &frame.expect("it does not break").into_data().unwrap_or_default(),
             ));
-            while let Some((line, rest)) = text.split_once('\n') {
-                lines.push(serde_json::from_str(line).expect("JSON"));
-                text = rest.to_owned();
+            while let Some(end) = text.find('\n') {
+                let line: String = text.drain(..=end).collect();
+                lines.push(serde_json::from_str(&line).expect("JSON"));
                 if lines.last().is_some_and(&wanted) {
                     return;
                 }

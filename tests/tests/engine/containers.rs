@@ -1,5 +1,6 @@
 //! Creating, starting, stopping and removing.
 
+use orca_api::spec::{HealthCheck, TaskSpec};
 use orca_api::task::Reason;
 use orca_core::worker::io::{ContainerStatus, Done, Effect, Event, FailureKind};
 use orca_tests::fake_engine::{Behaviour, Status};
@@ -178,6 +179,23 @@ async fn removal() {
     assert_eq!(rig.remove(&id).await, Ok(Done::Removed));
     assert_eq!(rig.remove(&id).await, Ok(Done::Removed));
     assert!(rig.fake.calls().iter().any(|c| c.method == "DELETE" && c.query.contains("v=true")));
+}
+
+#[tokio::test]
+async fn commands_are_checked_by_the_engine_and_ports_are_not() {
+    let rig = rig();
+    let made = async |name: &str, health: HealthCheck| {
+        let spec = TaskSpec { health: Some(health), ..spec("busybox:local") };
+        rig.create_as(name, labels(1), spec).await.unwrap();
+        rig.fake.container(name).unwrap().body["Healthcheck"]["Test"].clone()
+    };
+    let exec =
+        HealthCheck { exec: vec!["test".into(), "-e".into(), "/ready".into()], ..HealthCheck::default() };
+    assert_eq!(made("web-a1-exec", exec).await, serde_json::json!(["CMD", "test", "-e", "/ready"]));
+    let tcp = HealthCheck { tcp: Some(80), ..HealthCheck::default() };
+    assert_eq!(made("web-a1-tcpx", tcp).await, serde_json::json!(["NONE"]));
+    rig.create_as("web-a1-none", labels(1), spec("busybox:local")).await.unwrap();
+    assert!(rig.fake.container("web-a1-none").unwrap().body.get("Healthcheck").is_none());
 }
 
 #[tokio::test]

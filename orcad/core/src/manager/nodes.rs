@@ -94,6 +94,7 @@ impl Turn<'_> {
             record.labels.clone_from(&hello.facts.labels);
             record.facts = hello.facts;
             self.put_node(record.clone());
+            self.touch_tasks_of(node);
             self.room = true;
         }
         self.forget_sequences(node, &hello.inventory);
@@ -130,6 +131,7 @@ impl Turn<'_> {
             record.since = wall;
             self.node_event("node.state", &record, "ready", "its orcad answers again".to_owned());
             self.put_node(record);
+            self.touch_tasks_of(node);
             self.room = true;
         }
         if changed {

@@ -204,6 +204,10 @@ pub(super) fn shown_reason(record: &PlacementRecord, attempt: &AttemptStatus) ->
 
 /// How an attempt ended, in a few words.
 pub(super) fn outcome(attempt: &AttemptStatus) -> String {
+    // What was stopped for its health ended as the stop made it end: only what the check said is news.
+    if attempt.reason == Some(Reason::Unhealthy) && !attempt.message.is_empty() {
+        return attempt.message.clone();
+    }
     let mut text = match (attempt.signal, attempt.exit_code) {
         (Some(signal), _) => match orca_api::spec::Signal::from_number(signal) {
             Some(signal) => format!("ended by {signal}"),

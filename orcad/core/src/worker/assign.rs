@@ -18,6 +18,7 @@ impl Turn<'_> {
         let known = self.w.durable.identity.as_ref();
         if known.is_some_and(|i| i.cluster != cluster) && self.w.durable.generation != Generation::default() {
             self.put(Change::GenerationPut { generation: Generation::default() });
+            self.w.live.assigned = false;
         }
         let identity = Identity { cluster, node, name };
         if self.w.cluster() != Some(cluster) {

@@ -57,7 +57,7 @@ pub(super) struct Live {
     pub sweep: Sweep,
     /// The engine has told all at least once in this life: there are no attempts that we do not know of.
     pub swept: bool,
-    /// A set was taken in during this life: what is not in it is really not wanted.
+    /// There is a set, of this life or stored by an earlier one: what is not in it is really not wanted.
     pub assigned: bool,
     /// The machine is going down: nothing is begun any more.
     pub going_down: bool,
@@ -105,6 +105,8 @@ impl Worker {
         for change in rows {
             worker.apply(&change);
         }
+        // A set that was stored is the set: the manager does not send it again while it stands.
+        worker.live.assigned = worker.durable.generation != Generation::default();
         // Whatever the manager had accepted, it may not be the manager that it was.
         worker.live.outbox.unaccepted = worker.durable.placements.keys().copied().collect();
         worker

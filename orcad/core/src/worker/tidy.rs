@@ -2,7 +2,7 @@
 //!
 //! Kept are the containers of live attempts, and of each task the last dead ones, for their logs. Everything else
 //! of our cluster is stopped where it lives, and removed. Containers of placements that we do not know are only
-//! touched once the manager has said in this life which ones there are.
+//! touched once the manager has said which ones there are, in this life or in one whose word is stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

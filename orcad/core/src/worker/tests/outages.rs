@@ -181,13 +181,19 @@ fn only_containers_of_ours_are_touched_and_only_once_a_set_is_known() {
     }
     world.containers.insert(foreign.id.clone(), foreign);
     world.containers.insert(unknown.id.clone(), unknown);
-    world.crash();
+    let mut with_its_store = world.clone();
+    world.lose_store();
     world.inbox.pop_back();
     world.run_for(Span::from_secs(60));
     assert_eq!(world.calls.len(), 0);
     world.inbox.push_back(world.assigned());
     world.settle();
     assert_eq!(world.calls, ["stop unknown", "remove unknown"]);
+    // A set that was stored is the set: the manager does not send it again.
+    with_its_store.crash();
+    with_its_store.inbox.pop_back();
+    with_its_store.run_for(Span::from_secs(60));
+    assert_eq!(with_its_store.calls, ["stop unknown", "remove unknown"]);
     assert!(world.containers.contains_key("foreign") && world.containers.contains_key(&own.id));
 }
 
