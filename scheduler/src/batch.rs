@@ -233,10 +233,11 @@ impl<'a, S: Score> Run<'a, S> {
     fn raise(&mut self, limit: u64) {
         let (ask, score, before) = (self.ask, self.score, self.limit);
         let bound = |bounds: &Bounds| ask.least(score.bound(ask, bounds));
-        ask.world.index.search(
+        ask.world.index.walk(
             self,
-            |_, bounds| bound(bounds) > limit,
-            |run, cell| {
+            |shape| score.weights(ask, shape),
+            |_, rise| ask.least(score.floor(rise)) > limit,
+            |run, _, cell| {
                 for (chunk, (bounds, _)) in cell.chunks().enumerate() {
                     let bound = bound(bounds);
                     if bounds.have_room(ask.need)

@@ -39,6 +39,9 @@ impl Score for LittleMemory {
     fn cost(&self, _: &Ask<'_>, row: &Row) -> u64 {
         ONE + (row.free[1] >> 30).min(1 << 14) * ONE
     }
+    fn floor(&self, _: u64) -> u64 {
+        ONE
+    }
     fn bound(&self, _: &Ask<'_>, bounds: &Bounds) -> u64 {
         ONE + (bounds.free_least[1] >> 30).min(1 << 14) * ONE
     }

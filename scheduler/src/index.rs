@@ -159,12 +159,6 @@ impl Bounds {
         }
     }
 
-    /// Of any row with prices in these bands.
-    fn of_bands(shape: u32, bands: [usize; 3]) -> Self {
-        let low = bands.map(|band| BAND_LOW[band]);
-        Self { free_most: [u64::MAX; 3], free_least: [0; 3], low, low_sum: low.iter().sum(), tasks: 0, shape }
-    }
-
     fn of_rows(shape: u32, rows: &[Row]) -> Self {
         let mut bounds = Self::of_nothing(shape);
         for row in rows {
@@ -212,8 +206,7 @@ impl Bounds {
 /// Rows of one shape and one band of each price.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
-    /// From its bands; of all rows that can ever stand here.
-    pub(crate) bounds: Bounds,
+    shape: u32,
     rows: Vec<Row>,
     /// The class of each row, apart: counting by class need not read rows.
     classes: Vec<u32>,
@@ -275,7 +268,7 @@ impl Cell {
 
     fn measure(&mut self, chunk: usize) {
         let end = self.rows.len().min((chunk + 1) * CHUNK);
-        self.chunks[chunk] = Bounds::of_rows(self.bounds.shape, &self.rows[chunk * CHUNK..end]);
+        self.chunks[chunk] = Bounds::of_rows(self.shape, &self.rows[chunk * CHUNK..end]);
     }
 }
 
@@ -355,31 +348,45 @@ impl Index {
         &self.cells
     }
 
+    /// The occupied cell with the lowest Σ weight × lowest price of its bands, over all shapes.
+    pub(crate) fn cheapest(&self, weights: impl Fn(u32) -> [u32; 3]) -> Option<&Cell> {
+        let mut cheapest: Option<(u64, &Cell)> = None;
+        let above = |least: &Option<(u64, &Cell)>, rise| least.is_some_and(|(least, _)| rise >= least);
+        self.walk(&mut cheapest, weights, above, |cheapest, rise, cell| *cheapest = Some((rise, cell)));
+        cheapest.map(|(_, cell)| cell)
+    }
+
     /// Goes through the cells of each shape from the lowest prices up, and leaves out what `beaten` says
-    /// cannot win: a band that is beaten takes all higher ones with it.
+    /// cannot win, given Σ weight × lowest price: a band that is beaten takes all higher ones with it.
     #[inline]
-    pub(crate) fn search<T>(
-        &self,
+    pub(crate) fn walk<'a, T>(
+        &'a self,
         state: &mut T,
-        beaten: impl Fn(&T, &Bounds) -> bool,
-        mut look: impl FnMut(&mut T, &Cell),
+        weights: impl Fn(u32) -> [u32; 3],
+        beaten: impl Fn(&T, u64) -> bool,
+        mut look: impl FnMut(&mut T, u64, &'a Cell),
     ) {
+        let low = |weight: u32, band: usize| u64::from(weight) * u64::from(BAND_LOW[band]);
         for (shape, occupied) in self.occupied.iter().enumerate() {
-            let out = |state: &T, bands| beaten(state, &Bounds::of_bands(shape as u32, bands));
+            let [cpu_weight, memory_weight, disk_weight] = weights(shape as u32);
+            let disk_least = low(disk_weight, 0);
             for cpu in bits(occupied.cpu) {
-                if out(state, [cpu, 0, 0]) {
+                let cpu_low = low(cpu_weight, cpu);
+                if beaten(state, cpu_low + low(memory_weight, 0) + disk_least) {
                     break;
                 }
                 for memory in bits(occupied.memory[cpu]) {
-                    if out(state, [cpu, memory, 0]) {
+                    let both_low = cpu_low + low(memory_weight, memory);
+                    if beaten(state, both_low + disk_least) {
                         break;
                     }
                     for disk in bits(occupied.disk[cpu][memory]) {
-                        if out(state, [cpu, memory, disk]) {
+                        let rise = both_low + low(disk_weight, disk);
+                        if beaten(state, rise) {
                             break;
                         }
                         let cell = self.directory[entry(shape, [cpu, memory, disk])];
-                        look(state, &self.cells[cell as usize]);
+                        look(state, rise, &self.cells[cell as usize]);
                     }
                 }
             }
@@ -401,8 +408,7 @@ impl Index {
         let entry = &mut self.directory[row.entry()];
         if *entry == NONE {
             *entry = self.cells.len() as u32;
-            self.cells.push(Cell {
-                bounds: Bounds::of_bands(row.shape, row.bands()),
+            self.cells.push(Cell { shape: row.shape,
                 rows: Vec::new(),
                 classes: Vec::new(),
                 chunks: Vec::new(),

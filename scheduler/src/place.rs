@@ -36,12 +36,15 @@ impl Ask<'_> {
     }
 
     fn best_by<S: Score>(&self, score: &S) -> Option<Rank> {
+        let weights = |shape| score.weights(self, shape);
+        let index = &self.world.index;
         let mut best = None;
-        self.world.index.search(
-            &mut best,
-            |best: &Option<Rank>, bounds| self.beaten(best.as_ref(), score.bound(self, bounds)),
-            |best, cell| self.search(score, cell, best),
-        );
+        // a good first guess spares most of the rest
+        if let Some(cell) = index.cheapest(weights) {
+            self.search(score, cell, &mut best);
+        }
+        let beaten = |best: &Option<Rank>, rise| self.beaten(best.as_ref(), score.floor(rise));
+        index.walk(&mut best, weights, beaten, |best, _, cell| self.search(score, cell, best));
         best
     }
 

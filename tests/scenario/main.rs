@@ -89,12 +89,12 @@ fn act(world: &mut World, line: &str) -> Result<()> {
             world.ask_manager(request);
         }
         ["stop", name] => {
-            world.ask_manager(Request::Stop { task: name.to_owned(), how: StopTask::default() })
+            world.ask_manager(Request::Stop { task: name.to_owned(), how: StopTask::default() });
         }
         ["restart", name] => world.ask_manager(Request::Restart { task: name.to_owned() }),
         ["remove", name] => world.ask_manager(Request::Remove { task: name.to_owned(), force: false }),
         ["remove", name, "--force"] => {
-            world.ask_manager(Request::Remove { task: name.to_owned(), force: true })
+            world.ask_manager(Request::Remove { task: name.to_owned(), force: true });
         }
         ["pause", node] => set_availability(world, node, Availability::Paused),
         ["activate", node] => set_availability(world, node, Availability::Active),
@@ -117,7 +117,7 @@ fn act(world: &mut World, line: &str) -> Result<()> {
             world.engine_stops(n, span.parse::<Span>()?.ms());
         }
         ["engine", node, "hangs", span] => {
-            world.engine_hangs(number(world, node)?, span.parse::<Span>()?.ms())
+            world.engine_hangs(number(world, node)?, span.parse::<Span>()?.ms());
         }
         ["foreign", node, name, port] => world.foreign_container(number(world, node)?, name, Some(port)),
         ["repair"] => world.repair(),

@@ -5,8 +5,8 @@
 //! type in here is valid.
 //!
 //! ```text
-//!   units  id  name ──► spec ──► task (states, owners, reasons) ──► control (requests, views)
-//!                                                              └──► link    (manager <-> worker)
+//!   units  id  name  image ──► spec ──► task (states, owners, reasons) ──► control (requests, views)
+//!                                                                     └──► link    (manager <-> worker)
 //!   error (codes, HTTP status, exit code)     route (method, path, who may)     text (strict TOML, JSON)
 //! ```
 //!
@@ -15,6 +15,7 @@
 pub mod control;
 pub mod error;
 pub mod id;
+pub mod image;
 pub mod link;
 pub mod load;
 pub mod name;

@@ -6,6 +6,8 @@
 //!
 //! [`TaskSpec::check`] holds what no single field can say; a spec that was read and checked is valid.
 
+mod mount;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -13,6 +15,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
+pub use self::mount::{Mount, MountSource, Tmpfs};
+pub use crate::image::ImageRef;
 use crate::name::Name;
 use crate::units::{Bytes, Cpu, Span};
 
@@ -42,6 +46,7 @@ macro_rules! text_serde {
         }
     };
 }
+pub(crate) use text_serde;
 
 /// A task's spec.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -571,7 +576,7 @@ impl TaskSpec {
     }
 }
 
-fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
@@ -615,73 +620,6 @@ fn check_env(env: &BTreeMap<String, String>, found: &mut Vec<SpecError>) {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct FieldError(pub String);
-
-/// A reference to an image.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ImageRef {
-    text: String,
-    full: String,
-    registry_end: usize,
-}
-
-impl ImageRef {
-    /// As it was written.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-    /// With registry, path and tag or digest: `docker.io/library/nginx:latest`.
-    pub fn full(&self) -> &str {
-        &self.full
-    }
-    /// The registry: `docker.io`.
-    pub fn registry(&self) -> &str {
-        &self.full[..self.registry_end]
-    }
-    /// Whether it names its contents (`@sha256:…`).
-    pub fn is_digest(&self) -> bool {
-        self.full.contains("@sha256:")
-    }
-    /// A name for a task of this image: the last part of its path.
-    pub fn suggested_name(&self) -> Name {
-        let path = self.full[self.registry_end..].split('@').next().unwrap_or_default();
-        let last = path.rsplit('/').next().unwrap_or_default();
-        let last = last.split(':').next().unwrap_or_default();
-        Name::nearest(last).or_else(|| Name::nearest("task")).unwrap_or_else(|| unreachable!("`task` is a name"))
-    }
-}
-
-impl FromStr for ImageRef {
-    type Err = FieldError;
-    fn from_str(text: &str) -> Result<Self, FieldError> {
-        let bad = |why: String| FieldError(format!("`{}` is not an image: {why}", short(text)));
-        if text.is_empty() || text.len() > 512 || text.starts_with('-') {
-            return Err(bad("write a name such as nginx, nginx:1.27 or registry.example/team/app:3".into()));
-        }
-        let reference: oci_spec::distribution::Reference = text.parse().map_err(|e| {
-            if text.chars().any(|c| c.is_ascii_uppercase()) {
-                bad("its name must be in lower case".into())
-            } else {
-                bad(format!("{e}"))
-            }
-        })?;
-        let full = reference.whole();
-        let registry_end = full.find('/').unwrap_or(0);
-        Ok(Self { text: text.to_owned(), full, registry_end })
-    }
-}
-
-impl fmt::Display for ImageRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
-    }
-}
-
-impl fmt::Debug for ImageRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-text_serde!(ImageRef);
 
 /// TCP or UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -785,107 +723,6 @@ impl fmt::Display for Port {
     }
 }
 text_serde!(Port);
-
-/// Where a mount's contents come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MountSource {
-    /// A folder or file of the node.
-    Bind(String),
-    /// A named volume of the node's engine.
-    Volume(String),
-}
-
-/// A bind mount or volume.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
-    /// Where it comes from.
-    pub source: MountSource,
-    /// Where it stands in the container: an absolute path.
-    pub target: String,
-    /// Whether the task may only read it.
-    pub read_only: bool,
-}
-
-fn absolute_normal(path: &str) -> bool {
-    path.starts_with('/')
-        && path.len() <= 4096
-        && !path.contains(char::is_control)
-        && (path == "/" || path[1..].split('/').all(|part| !part.is_empty() && part != "." && part != ".."))
-}
-
-impl FromStr for Mount {
-    type Err = FieldError;
-    fn from_str(text: &str) -> Result<Self, FieldError> {
-        let bad = |why: &str| FieldError(format!("`{}` is not a mount: {why}; write /FOLDER:/TARGET, VOLUME:/TARGET, with :ro to forbid writing", short(text)));
-        let mut parts = text.split(':');
-        let (Some(source), Some(target), mode, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-            return Err(bad("it has two or three parts"));
-        };
-        let read_only = match mode {
-            None | Some("rw") => false,
-            Some("ro") => true,
-            Some(_) => return Err(bad("the third part is ro or rw")),
-        };
-        let target = if target.len() > 1 { target.strip_suffix('/').unwrap_or(target) } else { target };
-        if !absolute_normal(target) || target == "/" {
-            return Err(bad("the target is an absolute path without `..`, and not /"));
-        }
-        let source = if source.starts_with('/') {
-            let folder = if source.len() > 1 { source.strip_suffix('/').unwrap_or(source) } else { source };
-            if !absolute_normal(folder) {
-                return Err(bad("the source is an absolute path without `..` and `//`"));
-            }
-            MountSource::Bind(folder.to_owned())
-        } else {
-            let mut bytes = source.bytes();
-            let good = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
-                && bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-                && (2..=128).contains(&source.len());
-            if !good {
-                return Err(bad("a volume's name has 2 to 128 letters, digits, `_`, `.`, `-`; a folder begins with /"));
-            }
-            MountSource::Volume(source.to_owned())
-        };
-        Ok(Self { source, target: target.to_owned(), read_only })
-    }
-}
-
-impl fmt::Display for Mount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (MountSource::Bind(source) | MountSource::Volume(source)) = &self.source;
-        write!(f, "{source}:{}{}", self.target, if self.read_only { ":ro" } else { "" })
-    }
-}
-text_serde!(Mount);
-
-/// A tmpfs mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tmpfs {
-    /// Where it stands in the container: an absolute path.
-    pub target: String,
-    /// Its options, in the kernel's own words: `size=64m,mode=1777`.
-    pub options: String,
-}
-
-impl FromStr for Tmpfs {
-    type Err = FieldError;
-    fn from_str(text: &str) -> Result<Self, FieldError> {
-        let (target, options) = text.split_once(':').unwrap_or((text, ""));
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"=,%_-".contains(&b);
-        if !absolute_normal(target) || target == "/" || options.len() > 256 || !options.bytes().all(plain) {
-            return Err(FieldError(format!("`{}` is not a tmpfs mount: write /TARGET or /TARGET:size=64m,mode=1777", short(text))));
-        }
-        Ok(Self { target: target.to_owned(), options: options.to_owned() })
-    }
-}
-
-impl fmt::Display for Tmpfs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.target)?;
-        if self.options.is_empty() { Ok(()) } else { write!(f, ":{}", self.options) }
-    }
-}
-text_serde!(Tmpfs);
 
 /// When a task that ended by itself is started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]

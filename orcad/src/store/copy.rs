@@ -34,6 +34,9 @@ const FINDINGS_MAX: u32 = 3;
 
 /// Copies a manager's store to a new file, as it is at one instant; a daemon may go on writing meanwhile. Blocks.
 ///
+/// To be called in another process than the daemon's: a process that closes a file loses its POSIX locks on it, those
+/// of SQLite too.
+///
 /// # Errors
 /// The store is not there, damaged, foreign or too new; or the file exists, or cannot be written. What was begun of it
 /// is the caller's to remove.

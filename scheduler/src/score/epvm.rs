@@ -26,6 +26,16 @@ impl Score for Epvm {
     }
 
     #[inline]
+    fn weights(&self, ask: &Ask<'_>, shape: u32) -> [u32; 3] {
+        ask.growth(shape)
+    }
+
+    #[inline]
+    fn floor(&self, rise: u64) -> u64 {
+        of_rise(rise)
+    }
+
+    #[inline]
     fn bound(&self, ask: &Ask<'_>, bounds: &Bounds) -> u64 {
         of_rise(bounds.rise(ask.growth(bounds.shape)))
     }

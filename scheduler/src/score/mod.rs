@@ -25,6 +25,12 @@ use crate::index::{Bounds, Row};
 pub(crate) trait Score: Sync {
     /// The cost of the task on the node, at least 1, in units of 2⁻³².
     fn cost(&self, ask: &Ask<'_>, row: &Row) -> u64;
+    /// What a node's prices count for where it is of this shape; nothing where the score does not look at prices.
+    fn weights(&self, _ask: &Ask<'_>, _shape: u32) -> [u32; 3] {
+        [0; 3]
+    }
+    /// No node of which Σ weight × price is at least so much costs less.
+    fn floor(&self, rise: u64) -> u64;
     /// No row of the set costs less.
     fn bound(&self, ask: &Ask<'_>, bounds: &Bounds) -> u64;
     /// What the cost is made of, for people.

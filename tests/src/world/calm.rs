@@ -35,7 +35,7 @@ impl World {
         for round in 0..4u64 {
             self.crash_manager();
             for n in 0..self.workers.len() {
-                if (round + n as u64) % 2 == 0 {
+                if (round + n as u64).is_multiple_of(2) {
                     self.crash_worker(n);
                 }
             }

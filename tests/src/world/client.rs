@@ -122,7 +122,7 @@ impl World {
         }
         let pending = self.client.pending.remove(&number);
         match answer {
-            Ok(Answer::Created(a)) | Ok(Answer::Task(a)) => {
+            Ok(Answer::Created(a) | Answer::Task(a)) => {
                 self.note(format!(
                     "  ok: {} is {}{}",
                     a.task.name,

@@ -65,17 +65,17 @@ pub enum Power {
 pub struct Made {
     /// What the engine tells of it.
     pub seen: Container,
-    image: String,
-    publishes: Vec<Port>,
+    pub(crate) image: String,
+    pub(crate) publishes: Vec<Port>,
     /// How often its process was begun.
     pub starts: u32,
-    run: u64,
+    pub(crate) run: u64,
 }
 
 /// An engine.
 pub struct Engine {
     /// Its number in the world.
-    n: usize,
+    pub(crate) n: usize,
     /// Whether it answers.
     pub power: Power,
     pub(crate) life: u32,
@@ -90,17 +90,17 @@ pub struct Engine {
 
 /// What an image does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Behaviour {
+pub(crate) struct Behaviour {
     ends: Option<(i32, u64)>,
     /// It has a health check; when that one begins to fail, if ever.
     checked: bool,
     sick: Option<u64>,
-    stubborn: bool,
+    pub(crate) stubborn: bool,
     missing: bool,
     unstartable: bool,
 }
 
-fn behaviour(image: &str, repaired: bool) -> Behaviour {
+pub(crate) fn behaviour(image: &str, repaired: bool) -> Behaviour {
     let mut b = Behaviour {
         ends: None,
         checked: image.starts_with("sick-"),
@@ -148,7 +148,7 @@ impl Engine {
     }
 }
 
-fn alive(seen: &Container) -> bool {
+pub(crate) fn alive(seen: &Container) -> bool {
     matches!(seen.status, ContainerStatus::Running | ContainerStatus::Paused)
 }
 
@@ -191,7 +191,7 @@ impl World {
         self.checker.look(&self.workers);
     }
 
-    fn engine(&mut self, n: usize) -> &mut Engine {
+    pub(crate) fn engine(&mut self, n: usize) -> &mut Engine {
         &mut self.workers[n].engine
     }
 
@@ -260,7 +260,7 @@ impl World {
     }
 
     /// The engine says that something happened to a container.
-    fn hint(&mut self, n: usize, id: &str) {
+    pub(crate) fn hint(&mut self, n: usize, id: &str) {
         let life = self.workers[n].life;
         self.tell_event(n, life, Event::Hint { container: id.to_owned() }, 1);
     }
@@ -447,102 +447,7 @@ impl World {
         }
     }
 
-    /// Somebody removes a container behind orca's back.
-    pub fn remove_by_hand(&mut self, n: usize, id: &str) {
-        if self.engine(n).containers.get(id).is_some_and(|c| alive(&c.seen)) {
-            self.ends(n, id, 137);
-        }
-        if let Some(made) = self.engine(n).containers.remove(id) {
-            self.note_call(n, "somebody removes", &made.seen);
-            self.hint(n, id);
-        }
-    }
-
-    /// A container that is none of ours, with a published port if one is given.
-    pub fn foreign_container(&mut self, n: usize, name: &str, port: Option<&str>) {
-        let now = self.clock_of(n).wall;
-        let engine = self.engine(n);
-        let seen = Container {
-            id: format!("foreign-{}-{name}", engine.n + 1),
-            name: name.to_owned(),
-            labels: None,
-            status: ContainerStatus::Running,
-            exit_code: None,
-            oom_killed: false,
-            error: String::new(),
-            created_at: Some(now),
-            started_at: Some(now),
-            finished_at: None,
-            health: None,
-            image_id: String::new(),
-            ports: Vec::new(),
-            pid: 1,
-            address: None,
-        };
-        let publishes = port.and_then(|p| p.parse().ok()).into_iter().collect();
-        engine.containers.insert(
-            seen.id.clone(),
-            Made { seen, image: "forever".to_owned(), publishes, starts: 1, run: 1 },
-        );
-    }
-
-    /// The engine goes; without live-restore its containers end with it, whatever their exit code.
-    pub fn engine_stops(&mut self, n: usize, back_ms: u64) {
-        if self.engine(n).power == Power::Down {
-            return;
-        }
-        let repaired = self.faults.repaired;
-        self.note(format!("engine of n{} stops", n + 1));
-        self.engine(n).power = Power::Down;
-        self.checker.counts_lost();
-        if !self.engine(n).live_restore {
-            let running: Vec<(String, String)> = (self.engine(n).containers.values())
-                .filter(|c| alive(&c.seen) && c.seen.labels.is_some())
-                .map(|c| (c.seen.id.clone(), c.image.clone()))
-                .collect();
-            for (id, image) in running {
-                self.ends(n, &id, if behaviour(&image, repaired).stubborn { 137 } else { 0 });
-            }
-        }
-        let seen_after = self.rng.between(1, 1 + self.faults.late * 5);
-        self.tell_engine_state(n, seen_after);
-        self.schedule(back_ms.max(seen_after + 1), Happening::Engine(n, Do::ComesUp));
-    }
-
-    /// The engine says nothing for a while.
-    pub fn engine_hangs(&mut self, n: usize, ms: u64) {
-        if self.engine(n).power == Power::Up {
-            self.note(format!("engine of n{} hangs", n + 1));
-            self.engine(n).power = Power::Hung;
-            self.tell_engine_state(n, 5_000.min(ms));
-            self.schedule(ms, Happening::Engine(n, Do::ComesUp));
-        }
-    }
-
-    pub(crate) fn engine_loses_power(&mut self, n: usize) {
-        self.engine(n).power = Power::Down;
-        let running: Vec<String> = (self.engine(n).containers.values())
-            .filter(|c| alive(&c.seen) && c.seen.labels.is_some())
-            .map(|c| c.seen.id.clone())
-            .collect();
-        for id in running {
-            self.ends(n, &id, 255);
-        }
-    }
-
-    fn engine_comes_up(&mut self, n: usize) {
-        let engine = self.engine(n);
-        if engine.power == Power::Down {
-            engine.life += 1;
-        }
-        if engine.power != Power::Up {
-            engine.power = Power::Up;
-            self.note(format!("engine of n{} answers", n + 1));
-            self.tell_engine_state(n, 10);
-        }
-    }
-
-    fn note_call(&mut self, n: usize, what: &str, seen: &Container) {
+    pub(crate) fn note_call(&mut self, n: usize, what: &str, seen: &Container) {
         self.note(format!("    n{}: {what} {}", n + 1, shown(seen)));
     }
 

@@ -21,6 +21,7 @@ pub mod engine;
 pub mod fault;
 pub mod manager;
 pub mod network;
+pub mod outage;
 pub mod rng;
 pub mod worker;
 
