@@ -237,7 +237,7 @@ impl<'a, S: Score> Run<'a, S> {
             self,
             |shape| score.weights(ask, shape),
             |_, rise| ask.least(score.floor(rise)) > limit,
-            |run, _, cell| {
+            |run, cell| {
                 for (chunk, (bounds, _)) in cell.chunks().enumerate() {
                     let bound = bound(bounds);
                     if bounds.have_room(ask.need)

@@ -348,14 +348,6 @@ impl Index {
         &self.cells
     }
 
-    /// The occupied cell with the lowest Σ weight × lowest price of its bands, over all shapes.
-    pub(crate) fn cheapest(&self, weights: impl Fn(u32) -> [u32; 3]) -> Option<&Cell> {
-        let mut cheapest: Option<(u64, &Cell)> = None;
-        let above = |least: &Option<(u64, &Cell)>, rise| least.is_some_and(|(least, _)| rise >= least);
-        self.walk(&mut cheapest, weights, above, |cheapest, rise, cell| *cheapest = Some((rise, cell)));
-        cheapest.map(|(_, cell)| cell)
-    }
-
     /// Goes through the cells of each shape from the lowest prices up, and leaves out what `beaten` says
     /// cannot win, given Σ weight × lowest price: a band that is beaten takes all higher ones with it.
     #[inline]
@@ -364,7 +356,7 @@ impl Index {
         state: &mut T,
         weights: impl Fn(u32) -> [u32; 3],
         beaten: impl Fn(&T, u64) -> bool,
-        mut look: impl FnMut(&mut T, u64, &'a Cell),
+        mut look: impl FnMut(&mut T, &'a Cell),
     ) {
         let low = |weight: u32, band: usize| u64::from(weight) * u64::from(BAND_LOW[band]);
         for (shape, occupied) in self.occupied.iter().enumerate() {
@@ -386,7 +378,7 @@ impl Index {
                             break;
                         }
                         let cell = self.directory[entry(shape, [cpu, memory, disk])];
-                        look(state, rise, &self.cells[cell as usize]);
+                        look(state, &self.cells[cell as usize]);
                     }
                 }
             }

@@ -36,15 +36,13 @@ impl Ask<'_> {
     }
 
     fn best_by<S: Score>(&self, score: &S) -> Option<Rank> {
-        let weights = |shape| score.weights(self, shape);
-        let index = &self.world.index;
         let mut best = None;
-        // a good first guess spares most of the rest
-        if let Some(cell) = index.cheapest(weights) {
-            self.search(score, cell, &mut best);
-        }
-        let beaten = |best: &Option<Rank>, rise| self.beaten(best.as_ref(), score.floor(rise));
-        index.walk(&mut best, weights, beaten, |best, _, cell| self.search(score, cell, best));
+        self.world.index.walk(
+            &mut best,
+            |shape| score.weights(self, shape),
+            |best: &Option<Rank>, rise| self.beaten(best.as_ref(), score.floor(rise)),
+            |best, cell| self.search(score, cell, best),
+        );
         best
     }
 

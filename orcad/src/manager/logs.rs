@@ -58,9 +58,10 @@ pub(super) async fn logs(control: &Control, call: &Call) -> Result<Response<Body
     let (now, (task, sources), view) = control
         .manager
         .read(move |manager, now| {
-            let found = manager.log_sources(&text)?;
-            let view = manager.task_view(found.0, now);
-            Ok::<_, Problem>((now.wall, found, view))
+            let (task, mut sources) = manager.log_sources(&text)?;
+            sources.retain(has_begun);
+            let view = manager.task_view(task, now);
+            Ok::<_, Problem>((now.wall, (task, sources), view))
         })
         .await??;
     let ask = Ask {
@@ -109,6 +110,11 @@ fn attempt_gone(number: u32, view: Option<&TaskView>) -> Problem {
             .because("the last 2 dead containers of a task are kept".to_owned())
     };
     problem.hint("orcactl task inspect shows the attempts")
+}
+
+/// Whether the process of an attempt has begun: the engine has nothing to follow of a container that was only made.
+fn has_begun(source: &LogSource) -> bool {
+    source.attempt.state.may_run() || source.attempt.state.is_terminal()
 }
 
 /// The reader is gone.
@@ -175,7 +181,14 @@ impl Teller {
         let (mut told, mut tail, mut since) = (false, tail, self.ask.since);
         loop {
             match self.pass(source, true, tail, since).await? {
-                Passed::All => return Ok(()),
+                Passed::All => {
+                    // The engine closes a reader also when it restarts: an attempt that lives on is taken up again.
+                    let at = self.now().await;
+                    if self.is_over(source.attempt.number).await {
+                        return Ok(());
+                    }
+                    (tail, since) = (None, at);
+                }
                 Passed::Broken(why) => {
                     if !told {
                         self.note(format!("the output is interrupted: {why}")).await?;
@@ -329,11 +342,25 @@ impl Teller {
             let view = manager.task_view(task, now)?;
             let parked = waiters.park(task).ok()?;
             let (_, sources) = manager.log_sources(&task.to_string()).ok()?;
-            let next = sources.iter().find(|s| s.attempt.number > number).cloned();
+            let next = sources.iter().find(|s| s.attempt.number > number && has_begun(s)).cloned();
             let ended = sources.into_iter().find(|s| s.attempt.number == number).map(|s| s.attempt);
             Some((view, next, ended, parked))
         });
         looked.await.ok().flatten()
+    }
+
+    /// Whether an attempt has ended, or is told to have within [`RETRY`]: its output ends before its end is reported.
+    async fn is_over(&self, number: u32) -> bool {
+        let latest = tokio::time::Instant::now() + RETRY;
+        loop {
+            let Some((_, next, attempt, parked)) = self.look(number).await else { return true };
+            if next.is_some() || attempt.is_none_or(|a| a.state.is_terminal()) {
+                return true;
+            }
+            if tokio::time::timeout_at(latest, parked).await.is_err() {
+                return false;
+            }
+        }
     }
 
     async fn current(&self, number: u32) -> Option<AttemptStatus> {

@@ -1,3 +1,5 @@
+//! Specs: what is read, what is refused and how, what is filled in.
+
 use super::*;
 use proptest::prelude::*;
 
