@@ -90,7 +90,8 @@ impl Snapshot {
     pub fn of(manager: &Manager, now: Now) -> Self {
         let views = manager.task_list(now);
         let phases = [Phase::Pending, Phase::Scheduled, Phase::Running, Phase::Completed, Phase::Failed];
-        let count = |phase| u32::try_from(views.iter().filter(|v| v.phase == phase).count()).unwrap_or(u32::MAX);
+        let count =
+            |phase| u32::try_from(views.iter().filter(|v| v.phase == phase).count()).unwrap_or(u32::MAX);
         let nodes = manager.node_list(now).into_iter().map(|node| {
             let load = manager.node_detail(node.name.as_str(), now).ok().and_then(|d| d.load);
             let silent = manager.silent_ms(node.id, now).unwrap_or(0);
@@ -111,7 +112,9 @@ impl Metrics {
     pub fn new(started_at: Time) -> Self {
         // 0.1 ms to 3 s, and 1 ms to 65 s.
         let commits = Histogram::new(exponential_buckets(0.0001, 2.0, 16));
-        let calls = Family::new_with_constructor((|| Histogram::new(exponential_buckets(0.001, 2.0, 17))) as fn() -> Histogram);
+        let calls = Family::new_with_constructor(
+            (|| Histogram::new(exponential_buckets(0.001, 2.0, 17))) as fn() -> Histogram,
+        );
         Self { started_at, commits, calls, requests: Family::default() }
     }
 
@@ -133,9 +136,17 @@ impl Metrics {
     /// Everything, in Prometheus' text format.
     pub fn text(&self, snapshot: &Snapshot, store_bytes: u64) -> String {
         let mut registry = Registry::with_prefix("orca");
-        registry.register("store_commit_seconds", "Time that commits of the manager's store took", self.commits.clone());
+        registry.register(
+            "store_commit_seconds",
+            "Time that commits of the manager's store took",
+            self.commits.clone(),
+        );
         registry.register("engine_request_seconds", "Time that calls of the engine took", self.calls.clone());
-        registry.register("requests", "Requests of the control API that were answered", self.requests.clone());
+        registry.register(
+            "requests",
+            "Requests of the control API that were answered",
+            self.requests.clone(),
+        );
         of_daemon(&mut registry, self.started_at, snapshot.revision, store_bytes);
         of_tasks(&mut registry, snapshot);
         of_nodes(&mut registry, snapshot);
@@ -153,7 +164,12 @@ fn of_daemon(registry: &mut Registry, started_at: Time, revision: u64, store_byt
     let build: Level<OfVersion> = Family::default();
     build.get_or_create(&OfVersion { version: orca_api::VERSION }).set(1.0);
     registry.register("build_info", "The version of orcad; always 1", build);
-    level(registry, "start_time_seconds", "When the daemon began, since 1970", started_at.ms() as f64 / 1000.0);
+    level(
+        registry,
+        "start_time_seconds",
+        "When the daemon began, since 1970",
+        started_at.ms() as f64 / 1000.0,
+    );
     level(registry, "revision", "The cluster's revision", revision as f64);
     level(registry, "store_size_bytes", "Size of the manager's store", store_bytes as f64);
 }
@@ -233,7 +249,11 @@ fn of_nodes(registry: &mut Registry, snapshot: &Snapshot) {
     registry.register("node_memory_used_bytes", "Memory in use", memory);
     registry.register("node_memory_reserved_bytes", "Memory that tasks reserve", memory_reserved);
     registry.register("node_memory_bytes", "Memory of a node", memory_total);
-    registry.register("node_pressure_ratio", "Part of the last 10 s in which processes waited (PSI)", pressure);
+    registry.register(
+        "node_pressure_ratio",
+        "Part of the last 10 s in which processes waited (PSI)",
+        pressure,
+    );
 }
 
 fn pressures(pressure: &Pressure) -> [(&'static str, f64); 3] {
@@ -250,7 +270,12 @@ fn of_process(text: &mut String) {
     if let Ok(stat) = me.stat() {
         let ticks = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
         write("process_cpu_seconds_total", "counter", "CPU time of the process", ticks);
-        write("process_resident_memory_bytes", "gauge", "Resident memory of the process", (stat.rss * procfs::page_size()) as f64);
+        write(
+            "process_resident_memory_bytes",
+            "gauge",
+            "Resident memory of the process",
+            (stat.rss * procfs::page_size()) as f64,
+        );
         write("process_threads", "gauge", "Threads of the process", stat.num_threads as f64);
     }
     if let Ok(open) = me.fd_count() {
@@ -301,10 +326,15 @@ mod tests {
         ));
         let snapshot = Snapshot::of(&manager, Now { wall: Time::from_ms(0), boot_ms: 0 });
         let text = metrics.text(&snapshot, 4096);
-        let declared: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let declared: Vec<&str> =
+            text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         for line in text.lines().filter(|l| !l.starts_with('#')) {
             let name = line.split(['{', ' ']).next().unwrap();
-            let base = name.strip_suffix("_bucket").or(name.strip_suffix("_sum")).or(name.strip_suffix("_count")).unwrap_or(name);
+            let base = name
+                .strip_suffix("_bucket")
+                .or(name.strip_suffix("_sum"))
+                .or(name.strip_suffix("_count"))
+                .unwrap_or(name);
             assert!(declared.contains(&name) || declared.contains(&base), "{line}");
         }
         assert!(text.contains("# TYPE orca_requests_total counter\n"), "{text}");

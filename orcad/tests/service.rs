@@ -38,7 +38,7 @@ impl Service {
 
     fn configure(&self, text: &str) {
         let socket = self.path("no-engine.sock");
-        let text = format!("{text}log_format = \"text\"\n[docker]\nsocket = {socket:?}\n");
+        let text = format!("{text}log_format = \"text\"\n[docker]\nsocket = \"{}\"\n", socket.display());
         fs::write(self.path("orcad.toml"), text).unwrap();
     }
 

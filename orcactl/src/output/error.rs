@@ -130,7 +130,10 @@ impl From<Problem> for Failure {
             because: problem.because,
             hint: problem.hint,
             code: Some(problem.code),
-            request_id: problem.request_id.filter(|_| problem.code == Code::Internal).map(String::into_boxed_str),
+            request_id: problem
+                .request_id
+                .filter(|_| problem.code == Code::Internal)
+                .map(String::into_boxed_str),
             silent: false,
         }
     }
@@ -143,7 +146,9 @@ pub fn of_file(name: &str, text: &str, error: &TextError) -> Failure {
         && text.get(span.clone()).is_some()
     {
         let snippet = Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(span.clone()));
-        failure.snippet = Some(Renderer::plain().render(&[Group::with_level(Level::ERROR).element(snippet)]).into_boxed_str());
+        failure.snippet = Some(
+            Renderer::plain().render(&[Group::with_level(Level::ERROR).element(snippet)]).into_boxed_str(),
+        );
     }
     match &error.nearest {
         Some(name) => failure.hint(format!("did you mean `{name}`?")),

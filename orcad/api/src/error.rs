@@ -222,7 +222,8 @@ impl Problem {
     /// Of the fields of a spec that are wrong.
     pub fn of_spec(errors: &[crate::spec::SpecError]) -> Self {
         let first = errors.first().map_or_else(String::new, ToString::to_string);
-        let fields: Vec<_> = errors.iter().map(|e| serde_json::json!({"path": e.path, "message": e.message})).collect();
+        let fields: Vec<_> =
+            errors.iter().map(|e| serde_json::json!({"path": e.path, "message": e.message})).collect();
         let mut problem = Self::new(Code::BadSpec, first).details(serde_json::json!({ "fields": fields }));
         problem.because = errors.iter().skip(1).map(ToString::to_string).collect();
         problem

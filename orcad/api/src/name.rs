@@ -113,14 +113,19 @@ mod tests {
         for good in ["a", "web", "web-1", "0", "a".repeat(63).as_str()] {
             assert!(good.parse::<Name>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", "a-", "Web", "a.b", "a_b", "ü", "a b", "a\0", "\u{202e}a", "a".repeat(64).as_str()] {
+        for bad in
+            ["", "-a", "a-", "Web", "a.b", "a_b", "ü", "a b", "a\0", "\u{202e}a", "a".repeat(64).as_str()]
+        {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn nearest_names() {
-        assert_eq!(Name::nearest("My Host.example").map(|n| n.to_string()).as_deref(), Some("my-host-example"));
+        assert_eq!(
+            Name::nearest("My Host.example").map(|n| n.to_string()).as_deref(),
+            Some("my-host-example")
+        );
         assert_eq!(Name::nearest("--"), None);
     }
 }

@@ -83,7 +83,9 @@ impl Condition {
     pub const fn hint(self) -> &'static str {
         match self {
             Self::Pressured => "orcactl node inspect shows what it is short of; move or stop tasks",
-            Self::EngineUnresponsive => "the engine accepts requests but does not answer: journalctl -u docker, then systemctl restart docker",
+            Self::EngineUnresponsive => {
+                "the engine accepts requests but does not answer: journalctl -u docker, then systemctl restart docker"
+            }
             Self::EngineAway => "start the engine: systemctl start docker",
             Self::DiskFull => "free space on the file system of /var/lib/orca",
             Self::ClockSkew => "set the clock: timedatectl set-ntp true",

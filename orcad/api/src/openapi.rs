@@ -6,7 +6,8 @@ use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, Pat
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{
-    ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required, ResponseBuilder,
+    ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required,
+    ResponseBuilder,
 };
 
 use crate::control;
@@ -23,7 +24,8 @@ pub fn document() -> OpenApi {
             Method::Put => HttpMethod::Put,
             Method::Delete => HttpMethod::Delete,
         };
-        paths = paths.path(entry.path, PathItemBuilder::new().operation(method, operation(entry).build()).build());
+        paths = paths
+            .path(entry.path, PathItemBuilder::new().operation(method, operation(entry).build()).build());
     }
     let info = InfoBuilder::new()
         .title("orca")
@@ -50,12 +52,17 @@ fn operation(entry: &Entry) -> OperationBuilder {
     }
     for (name, meaning) in entry.query {
         operation = operation.parameter(
-            ParameterBuilder::new().name(*name).parameter_in(ParameterIn::Query).description(Some(*meaning)).schema(Some(text())),
+            ParameterBuilder::new()
+                .name(*name)
+                .parameter_in(ParameterIn::Query)
+                .description(Some(*meaning))
+                .schema(Some(text())),
         );
     }
     if !entry.request.is_empty() {
         let content = ContentBuilder::new().schema(Some(reference(entry.request))).build();
-        operation = operation.request_body(Some(RequestBodyBuilder::new().content("application/json", content).build()));
+        operation = operation
+            .request_body(Some(RequestBodyBuilder::new().content("application/json", content).build()));
     }
     let (media, schema) = match entry.answer {
         "text" => ("text/plain", text()),
@@ -70,7 +77,13 @@ fn operation(entry: &Entry) -> OperationBuilder {
     let problem = ContentBuilder::new().schema(Some(reference("Problem"))).build();
     operation
         .response(status, ResponseBuilder::new().description("done").content(media, content).build())
-        .response("default", ResponseBuilder::new().description("an error").content("application/problem+json", problem).build())
+        .response(
+            "default",
+            ResponseBuilder::new()
+                .description("an error")
+                .content("application/problem+json", problem)
+                .build(),
+        )
 }
 
 fn text() -> RefOr<Schema> {

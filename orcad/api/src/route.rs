@@ -132,7 +132,11 @@ impl Route {
     pub fn path(self, parts: &[&str]) -> String {
         let mut parts = parts.iter();
         let pieces = self.entry().path.split('/').map(|piece| {
-            if piece.starts_with('{') { encode(parts.next().copied().unwrap_or_default()) } else { piece.to_owned() }
+            if piece.starts_with('{') {
+                encode(parts.next().copied().unwrap_or_default())
+            } else {
+                piece.to_owned()
+            }
         });
         pieces.collect::<Vec<_>>().join("/")
     }
@@ -158,7 +162,8 @@ pub fn decode(text: &str) -> Option<String> {
     while let Some(b) = bytes.next() {
         if b == b'%' {
             let digits = [bytes.next()?, bytes.next()?];
-            let digits = std::str::from_utf8(&digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+            let digits =
+                std::str::from_utf8(&digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
             out.push(u8::from_str_radix(digits, 16).ok()?);
         } else {
             out.push(b);

@@ -239,7 +239,10 @@ impl HealthCheck {
     }
 
     fn check(&self, found: &mut Vec<SpecError>) {
-        let kinds = usize::from(!self.exec.is_empty()) + usize::from(self.http.is_some()) + usize::from(self.tcp.is_some()) + usize::from(self.off);
+        let kinds = usize::from(!self.exec.is_empty())
+            + usize::from(self.http.is_some())
+            + usize::from(self.tcp.is_some())
+            + usize::from(self.off);
         if kinds != 1 {
             found.push(wrong("health", "write one of `exec`, `http`, `tcp` and `off = true`"));
         }
@@ -273,9 +276,15 @@ pub struct HttpCheck {
 impl FromStr for HttpCheck {
     type Err = FieldError;
     fn from_str(text: &str) -> Result<Self, FieldError> {
-        let bad = || FieldError(format!("`{}` is not an HTTP check: write PORT/PATH, such as 8080/ready", short(text)));
+        let bad = || {
+            FieldError(format!("`{}` is not an HTTP check: write PORT/PATH, such as 8080/ready", short(text)))
+        };
         let (port, path) = text.split_once('/').unwrap_or((text, ""));
-        let port = if port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit()) { None } else { port.parse().ok().filter(|p| *p > 0) };
+        let port = if port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit()) {
+            None
+        } else {
+            port.parse().ok().filter(|p| *p > 0)
+        };
         if path.len() > 1024 || !path.bytes().all(|b| b.is_ascii_graphic()) || path.contains('#') {
             return Err(bad());
         }
@@ -300,7 +309,9 @@ pub struct TaskFile {
 }
 
 /// How the best node is chosen among those that fit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Algorithm {
     /// Smallest rise of the exponential cost of the node's resources (Amir et al., 2000).
@@ -439,7 +450,8 @@ impl TaskSpec {
         check_texts("command", &self.command, &mut found);
         check_texts("entrypoint", &self.entrypoint, &mut found);
         check_env(&self.env, &mut found);
-        for (name, value) in [("workdir", &self.workdir), ("user", &self.user), ("hostname", &self.hostname)] {
+        for (name, value) in [("workdir", &self.workdir), ("user", &self.user), ("hostname", &self.hostname)]
+        {
             if let Some(text) = value
                 && (text.is_empty() || text.len() > 4096 || text.contains(char::is_control))
             {
@@ -456,9 +468,15 @@ impl TaskSpec {
         }
         for (key, value) in &self.labels {
             if key.is_empty() || key.len() > 256 || key.contains(|c: char| c.is_control() || c == '=') {
-                found.push(wrong(format!("labels.{}", short(key)), "a label's name has 1 to 256 bytes, without `=`"));
+                found.push(wrong(
+                    format!("labels.{}", short(key)),
+                    "a label's name has 1 to 256 bytes, without `=`",
+                ));
             } else if key.starts_with("orca.") || key.starts_with("com.docker.") {
-                found.push(wrong(format!("labels.{}", short(key)), "names that begin with `orca.` or `com.docker.` are reserved"));
+                found.push(wrong(
+                    format!("labels.{}", short(key)),
+                    "names that begin with `orca.` or `com.docker.` are reserved",
+                ));
             }
             if value.len() > 4096 || value.contains('\0') {
                 found.push(wrong(format!("labels.{}", short(key)), "a label's value has at most 4096 bytes"));
@@ -474,14 +492,27 @@ impl TaskSpec {
         }
         for (field, caps) in [("cap_add", &self.cap_add), ("cap_drop", &self.cap_drop)] {
             for (i, cap) in caps.iter().enumerate() {
-                if cap.is_empty() || cap.len() > 64 || !cap.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') {
-                    found.push(wrong(format!("{field}[{i}]"), "a capability is written like NET_ADMIN, or ALL"));
+                if cap.is_empty()
+                    || cap.len() > 64
+                    || !cap.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+                {
+                    found.push(wrong(
+                        format!("{field}[{i}]"),
+                        "a capability is written like NET_ADMIN, or ALL",
+                    ));
                 }
             }
         }
         for (i, device) in self.devices.iter().enumerate() {
-            if !device.starts_with("/dev/") || device.contains(char::is_control) || device.contains("..") || device.len() > 4096 {
-                found.push(wrong(format!("devices[{i}]"), "a device is written like /dev/kvm or /dev/a:/dev/b:rw"));
+            if !device.starts_with("/dev/")
+                || device.contains(char::is_control)
+                || device.contains("..")
+                || device.len() > 4096
+            {
+                found.push(wrong(
+                    format!("devices[{i}]"),
+                    "a device is written like /dev/kvm or /dev/a:/dev/b:rw",
+                ));
             }
         }
         for (i, server) in self.dns.iter().enumerate() {
@@ -502,7 +533,10 @@ impl TaskSpec {
             if network.is_empty() || network.len() > 128 || !network.bytes().all(word) {
                 found.push(wrong("network", "write bridge, host, none, or the name of a network (containers' networks cannot be joined)"));
             } else if network == "host" && !self.ports.is_empty() {
-                found.push(wrong("ports", "with network `host` the process listens on the node itself: leave `ports` out"));
+                found.push(wrong(
+                    "ports",
+                    "with network `host` the process listens on the node itself: leave `ports` out",
+                ));
             }
         }
         if let Some(health) = &self.health {
@@ -510,13 +544,21 @@ impl TaskSpec {
         }
         for (key, value) in &self.log_opt {
             if key.is_empty() || key.len() > 128 || value.len() > 4096 || value.contains('\0') {
-                found.push(wrong(format!("log_opt.{}", short(key)), "a name of 1 to 128 and a value of at most 4096 bytes"));
+                found.push(wrong(
+                    format!("log_opt.{}", short(key)),
+                    "a name of 1 to 128 and a value of at most 4096 bytes",
+                ));
             }
         }
         if let Some(driver) = &self.log_driver
-            && (driver.is_empty() || driver.len() > 128 || driver.contains(|c: char| c.is_control() || c == ' '))
+            && (driver.is_empty()
+                || driver.len() > 128
+                || driver.contains(|c: char| c.is_control() || c == ' '))
         {
-            found.push(wrong("log_driver", "the name of a log driver of the engine, such as local or journald"));
+            found.push(wrong(
+                "log_driver",
+                "the name of a log driver of the engine, such as local or journald",
+            ));
         }
         for (i, text) in self.constraints.iter().enumerate() {
             if let Err(message) = text.parse::<Constraint>() {
@@ -532,7 +574,10 @@ impl TaskSpec {
         }
         for (i, port) in self.ports.iter().enumerate() {
             if self.ports[..i].iter().any(|other| other.clashes(port)) {
-                found.push(wrong(format!("ports[{i}]"), format!("host port {} is published twice", port.host.unwrap_or(0))));
+                found.push(wrong(
+                    format!("ports[{i}]"),
+                    format!("host port {} is published twice", port.host.unwrap_or(0)),
+                ));
             }
         }
     }
@@ -542,7 +587,11 @@ impl TaskSpec {
             found.push(wrong("mounts", format!("at most {ITEMS_MAX}")));
         }
         let mut targets: Vec<&str> = Vec::new();
-        let all = self.mounts.iter().map(|m| ("mounts", m.target.as_str())).chain(self.tmpfs.iter().map(|t| ("tmpfs", t.target.as_str())));
+        let all = self
+            .mounts
+            .iter()
+            .map(|m| ("mounts", m.target.as_str()))
+            .chain(self.tmpfs.iter().map(|t| ("tmpfs", t.target.as_str())));
         for (field, target) in all {
             if targets.contains(&target) {
                 found.push(wrong(field, format!("two mounts at `{target}`")));
@@ -563,7 +612,10 @@ impl TaskSpec {
         if let (Some(reserve), Some(limit)) = (self.reserve_memory, self.memory)
             && reserve > limit
         {
-            found.push(wrong("reserve_memory", format!("{reserve} is more than the limit `memory` ({limit})")));
+            found.push(wrong(
+                "reserve_memory",
+                format!("{reserve} is more than the limit `memory` ({limit})"),
+            ));
         }
         if let (Some(reserve), Some(limit)) = (self.reserve_cpus, self.cpus)
             && reserve > limit
@@ -601,13 +653,19 @@ fn check_env(env: &BTreeMap<String, String>, found: &mut Vec<SpecError>) {
         let mut bytes = name.bytes();
         let begins = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
         if !begins || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') || name.len() > 256 {
-            found.push(wrong(path(), "a variable's name is made of letters, digits and `_` and does not begin with a digit"));
+            found.push(wrong(
+                path(),
+                "a variable's name is made of letters, digits and `_` and does not begin with a digit",
+            ));
         }
         if value.contains('\0') {
             found.push(wrong(path(), "a value cannot hold NUL"));
         }
         if value.len() > ENV_BYTES_MAX {
-            found.push(wrong(path(), format!("a value has at most 128 KiB, this one has {} bytes", value.len())));
+            found.push(wrong(
+                path(),
+                format!("a value has at most 128 KiB, this one has {} bytes", value.len()),
+            ));
         }
         all = all.saturating_add(name.len()).saturating_add(value.len());
     }
@@ -672,7 +730,10 @@ impl FromStr for Port {
     type Err = FieldError;
     fn from_str(text: &str) -> Result<Self, FieldError> {
         let bad = |why: &str| {
-            FieldError(format!("`{}` is not a port: {why}; write HOST:CONTAINER, ADDRESS:HOST:CONTAINER or CONTAINER, with /udp where it is not TCP", short(text)))
+            FieldError(format!(
+                "`{}` is not a port: {why}; write HOST:CONTAINER, ADDRESS:HOST:CONTAINER or CONTAINER, with /udp where it is not TCP",
+                short(text)
+            ))
         };
         let (rest, protocol) = match text.split_once('/') {
             None => (text, Protocol::Tcp),
@@ -725,7 +786,9 @@ impl fmt::Display for Port {
 text_serde!(Port);
 
 /// When a task that ended by itself is started again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartCondition {
     /// Whatever its exit code.
@@ -749,10 +812,17 @@ pub struct Restart {
 impl FromStr for Restart {
     type Err = FieldError;
     fn from_str(text: &str) -> Result<Self, FieldError> {
-        let bad = || FieldError(format!("`{}` is not a restart policy: write always, on-failure, on-failure:5 or never", short(text)));
+        let bad = || {
+            FieldError(format!(
+                "`{}` is not a restart policy: write always, on-failure, on-failure:5 or never",
+                short(text)
+            ))
+        };
         let (word, max) = match text.split_once(':') {
             None => (text, None),
-            Some((word, n)) => (word, Some(n.parse::<u32>().ok().filter(|n| (1..=100_000).contains(n)).ok_or_else(bad)?)),
+            Some((word, n)) => {
+                (word, Some(n.parse::<u32>().ok().filter(|n| (1..=100_000).contains(n)).ok_or_else(bad)?))
+            }
         };
         let condition = match word {
             "always" | "unless-stopped" if max.is_none() => RestartCondition::Always,
@@ -785,9 +855,9 @@ pub struct Signal(u8);
 
 /// Linux's signals on x86-64 and arm64, by number − 1 (signal(7)).
 const SIGNALS: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
-    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR",
-    "SYS",
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+    "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+    "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
 impl Signal {
@@ -810,10 +880,9 @@ impl FromStr for Signal {
     fn from_str(text: &str) -> Result<Self, FieldError> {
         let word = text.strip_prefix("SIG").unwrap_or(text);
         let by_name = SIGNALS.iter().position(|s| *s == word).and_then(|i| u8::try_from(i + 1).ok());
-        by_name
-            .or_else(|| text.parse().ok())
-            .and_then(Self::from_number)
-            .ok_or_else(|| FieldError(format!("`{}` is not a signal: write SIGTERM, TERM or 15", short(text))))
+        by_name.or_else(|| text.parse().ok()).and_then(Self::from_number).ok_or_else(|| {
+            FieldError(format!("`{}` is not a signal: write SIGTERM, TERM or 15", short(text)))
+        })
     }
 }
 
@@ -857,7 +926,12 @@ pub struct Constraint {
 impl FromStr for Constraint {
     type Err = FieldError;
     fn from_str(text: &str) -> Result<Self, FieldError> {
-        let bad = || FieldError(format!("`{}` is not a constraint: write `disk == ssd`, `rack in a,b`, `kernel > 6.1` or `gpu exists`", short(text)));
+        let bad = || {
+            FieldError(format!(
+                "`{}` is not a constraint: write `disk == ssd`, `rack in a,b`, `kernel > 6.1` or `gpu exists`",
+                short(text)
+            ))
+        };
         if text.len() > 1024 || text.contains(char::is_control) {
             return Err(bad());
         }

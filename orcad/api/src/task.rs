@@ -135,7 +135,12 @@ impl State {
     pub const fn owner(self) -> Owner {
         match self {
             Self::Waiting => Owner::Manager,
-            Self::Assigned | Self::Preparing | Self::Ready | Self::Starting | Self::Running | Self::Stopping => Owner::Worker,
+            Self::Assigned
+            | Self::Preparing
+            | Self::Ready
+            | Self::Starting
+            | Self::Running
+            | Self::Stopping => Owner::Worker,
             Self::Completed | Self::Stopped | Self::Failed | Self::Rejected | Self::Lost => Owner::Terminal,
         }
     }
@@ -158,7 +163,10 @@ impl State {
     /// Whether moves of the table lead to a state, by that owner alone: whoever did not see every step in between sees
     /// this one.
     pub fn may_reach(self, to: Self, by: Owner) -> bool {
-        self < to && TRANSITIONS.iter().any(|t| t.from == self && t.by == by && (t.to == to || t.to.may_reach(to, by)))
+        self < to
+            && TRANSITIONS
+                .iter()
+                .any(|t| t.from == self && t.by == by && (t.to == to || t.to.may_reach(to, by)))
     }
 
     /// As written.
@@ -204,7 +212,10 @@ const fn t(from: State, to: State, by: Owner) -> Transition {
 /// Every allowed move. A quick worker may skip steps, so each of its states reaches each later one.
 pub const TRANSITIONS: &[Transition] = {
     use Owner::{Manager, Worker};
-    use State::{Assigned, Completed, Failed, Lost, Preparing, Ready, Rejected, Running, Starting, Stopped, Stopping, Waiting};
+    use State::{
+        Assigned, Completed, Failed, Lost, Preparing, Ready, Rejected, Running, Starting, Stopped, Stopping,
+        Waiting,
+    };
     &[
         t(Waiting, Assigned, Manager),
         t(Waiting, Stopped, Manager),

@@ -63,7 +63,10 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// Reads JSON: at most [`TEXT_BYTES_MAX`] bytes and [`DEPTH_MAX`] deep, unknown fields refused by the type.
 pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TextError> {
     if bytes.len() > TEXT_BYTES_MAX {
-        return Err(TextError::plain(format!("the text has {} bytes, at most {TEXT_BYTES_MAX} are accepted", bytes.len())));
+        return Err(TextError::plain(format!(
+            "the text has {} bytes, at most {TEXT_BYTES_MAX} are accepted",
+            bytes.len()
+        )));
     }
     check_depth(bytes)?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -103,12 +106,21 @@ fn check_depth(bytes: &[u8]) -> Result<(), TextError> {
 /// Reads TOML: at most [`TEXT_BYTES_MAX`] bytes, unknown keys refused by the type.
 pub fn read_toml<T: DeserializeOwned>(text: &str) -> Result<T, TextError> {
     if text.len() > TEXT_BYTES_MAX {
-        return Err(TextError::plain(format!("the file has {} bytes, at most {TEXT_BYTES_MAX} are accepted", text.len())));
+        return Err(TextError::plain(format!(
+            "the file has {} bytes, at most {TEXT_BYTES_MAX} are accepted",
+            text.len()
+        )));
     }
     let at = |span: &Option<std::ops::Range<usize>>| span.as_ref().map(|s| position(text, s.start));
     let reader = toml::Deserializer::parse(text).map_err(|e| {
         let span = e.span();
-        TextError { path: String::new(), message: e.message().to_owned(), nearest: None, position: at(&span), span }
+        TextError {
+            path: String::new(),
+            message: e.message().to_owned(),
+            nearest: None,
+            position: at(&span),
+            span,
+        }
     })?;
     serde_path_to_error::deserialize(reader).map_err(|e| {
         let path = e.path().to_string();
@@ -127,7 +139,12 @@ pub fn position(text: &str, byte: usize) -> (usize, usize) {
 }
 
 /// serde says ``unknown field `a`, expected one of `b`, `c` ``: the names are taken from there.
-fn of_message(path: String, message: String, position: Option<(usize, usize)>, span: Option<std::ops::Range<usize>>) -> TextError {
+fn of_message(
+    path: String,
+    message: String,
+    position: Option<(usize, usize)>,
+    span: Option<std::ops::Range<usize>>,
+) -> TextError {
     let mut path = if path == "." || path == "?" { String::new() } else { path };
     let mut quoted = message.split('`').skip(1).step_by(2);
     let (mut nearest_name, mut said) = (None, message.clone());
@@ -159,7 +176,11 @@ pub fn read_task_toml(text: &str) -> Result<TaskFile, TextError> {
         name: Option<Name>,
     }
     let name = read_toml::<Named>(text)?.name;
-    let spec = if name.is_some() { read_toml::<TaskSpec>(&without_name(text)) } else { read_toml::<TaskSpec>(text) }?;
+    let spec = if name.is_some() {
+        read_toml::<TaskSpec>(&without_name(text))
+    } else {
+        read_toml::<TaskSpec>(text)
+    }?;
     Ok(TaskFile { name, spec })
 }
 

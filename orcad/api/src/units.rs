@@ -88,7 +88,8 @@ impl FromStr for Cpu {
     type Err = UnitError;
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let bad = || error(text, "an amount of CPU", "0.5, 2 or 250m");
-        let plain = |t: &str| !t.is_empty() && t.len() <= 16 && t.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let plain =
+            |t: &str| !t.is_empty() && t.len() <= 16 && t.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         if let Some(millis) = text.strip_suffix('m') {
             if !plain(millis) {
                 return Err(bad());
@@ -407,9 +408,14 @@ mod tests {
 
     #[test]
     fn bytes() {
-        for (text, bytes) in
-            [("1", 1), ("64m", 64 << 20), ("64MiB", 64 << 20), ("64MB", 64_000_000), ("1.5g", 3 << 29), ("2 GiB", 2 << 30)]
-        {
+        for (text, bytes) in [
+            ("1", 1),
+            ("64m", 64 << 20),
+            ("64MiB", 64 << 20),
+            ("64MB", 64_000_000),
+            ("1.5g", 3 << 29),
+            ("2 GiB", 2 << 30),
+        ] {
             assert_eq!(text.parse::<Bytes>().map(Bytes::get), Ok(bytes), "{text}");
         }
         for bad in ["", "m", "-1", "1e3", "1e400Gi", "99999999999999999999", "1.2.3", "1 zz"] {
@@ -421,7 +427,9 @@ mod tests {
 
     #[test]
     fn spans() {
-        for (text, ms) in [("90s", 90_000), ("1m30s", 90_000), ("10", 10_000), ("350ms", 350), ("2h", 7_200_000)] {
+        for (text, ms) in
+            [("90s", 90_000), ("1m30s", 90_000), ("10", 10_000), ("350ms", 350), ("2h", 7_200_000)]
+        {
             assert_eq!(text.parse::<Span>().map(Span::ms), Ok(ms), "{text}");
         }
         for bad in ["", "-1s", "x", "1000y", "1 parsec"] {

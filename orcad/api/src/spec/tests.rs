@@ -33,7 +33,17 @@ fn everything_wrong_is_said_at_once() {
     let paths: Vec<_> = spec.check().into_iter().map(|e| e.path).collect();
     assert_eq!(
         paths,
-        ["env.1A", "workdir", "labels.orca.task", "ports[1]", "memory", "reserve_memory", "stop_grace", "dns[0]", "constraints[0]"]
+        [
+            "env.1A",
+            "workdir",
+            "labels.orca.task",
+            "ports[1]",
+            "memory",
+            "reserve_memory",
+            "stop_grace",
+            "dns[0]",
+            "constraints[0]"
+        ]
     );
 }
 
@@ -48,7 +58,19 @@ fn fields_in_their_text_form() {
     for text in ["/a:/b", "/a:/b:ro", "data:/b"] {
         assert_eq!(text.parse::<Mount>().map(|p| p.to_string()), Ok(text.to_owned()));
     }
-    for bad in ["", "/a", "/a:b", "/a/../b:/c", "/a//b:/c", "x:/c", "-x:/c", "/a:/b:z", "/a:/", "/a:/b:ro:x", "/a\n:/b"] {
+    for bad in [
+        "",
+        "/a",
+        "/a:b",
+        "/a/../b:/c",
+        "/a//b:/c",
+        "x:/c",
+        "-x:/c",
+        "/a:/b:z",
+        "/a:/",
+        "/a:/b:ro:x",
+        "/a\n:/b",
+    ] {
         assert!(bad.parse::<Mount>().is_err(), "{bad}");
     }
     for text in ["always", "on-failure", "on-failure:5", "never"] {
@@ -74,7 +96,13 @@ fn a_health_check_is_one_of_its_kinds() {
     assert_eq!(check(r#"{"http":"8080/ready","interval":"5s"}"#), Ok(vec![]));
     assert_eq!(check(r#"{"exec":["true"]}"#), Ok(vec![]));
     assert_eq!(check(r#"{"off":true}"#), Ok(vec![]));
-    for bad in [r"{}", r#"{"tcp":0}"#, r#"{"tcp":80,"off":true}"#, r#"{"tcp":80,"retries":0}"#, r#"{"tcp":80,"interval":"10ms"}"#] {
+    for bad in [
+        r"{}",
+        r#"{"tcp":0}"#,
+        r#"{"tcp":80,"off":true}"#,
+        r#"{"tcp":80,"retries":0}"#,
+        r#"{"tcp":80,"interval":"10ms"}"#,
+    ] {
         assert_eq!(check(bad).unwrap().len(), 1, "{bad}");
     }
     for bad in ["", "/x", "0/", "80 /x", "80/a b", "65536/", "+80/"] {

@@ -10,7 +10,9 @@ use super::turn::Turn;
 pub(super) fn object_of(request: &Request) -> String {
     match request {
         Request::Start(start) => start.name.as_ref().map_or_else(String::new, ToString::to_string),
-        Request::Stop { task, .. } | Request::Restart { task } | Request::Remove { task, .. } => shortened(task),
+        Request::Stop { task, .. } | Request::Restart { task } | Request::Remove { task, .. } => {
+            shortened(task)
+        }
         Request::SetAvailability { node, .. } => shortened(node),
     }
 }

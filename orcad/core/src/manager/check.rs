@@ -29,7 +29,9 @@ pub fn check_manager(manager: &Manager) -> Vec<String> {
         for placement in [task.placement, task.retired].into_iter().flatten() {
             match d.placements.get(&placement) {
                 None => wrong.push(format!("task {} has no placement {placement}", task.name)),
-                Some(p) if p.task != task.id => wrong.push(format!("placement {placement} is not of task {}", task.name)),
+                Some(p) if p.task != task.id => {
+                    wrong.push(format!("placement {placement} is not of task {}", task.name))
+                }
                 Some(_) => {}
             }
             if !owned.insert(placement) {

@@ -6,7 +6,9 @@ use orca_api::id::NodeId;
 use orca_api::node::NodeState;
 use orca_api::units::Time;
 
-use super::defaults::{BLOCKED_SWEEP, EVENTS_KEPT, EVENTS_MAX, HEARTBEAT, HEARTBEATS_MISSED, KEY_KEPT, MARK_EVERY};
+use super::defaults::{
+    BLOCKED_SWEEP, EVENTS_KEPT, EVENTS_MAX, HEARTBEAT, HEARTBEATS_MISSED, KEY_KEPT, MARK_EVERY,
+};
 use super::io::Change;
 use super::record::{ClusterRecord, EventMark};
 use super::state::Manager;
@@ -22,7 +24,8 @@ impl Manager {
     /// When something is due next, on the boot clock; `None` when nothing is.
     pub fn next_deadline(&self) -> Option<u64> {
         let silent = self.ready_nodes().map(|(_, seen)| seen + SILENCE_MS).min();
-        let blocked = if self.durable.blocked.is_empty() { None } else { Some(self.live.sweep_at.unwrap_or(0)) };
+        let blocked =
+            if self.durable.blocked.is_empty() { None } else { Some(self.live.sweep_at.unwrap_or(0)) };
         [silent, blocked, Some(self.live.housekeeping_at)].into_iter().flatten().min()
     }
 
@@ -79,7 +82,8 @@ impl Turn<'_> {
             record.marks.push(mark);
         }
         let wall = self.now.wall;
-        let too_old = |m: &EventMark| wall.since(m.at) > EVENTS_KEPT || record.events_added - m.added > EVENTS_MAX;
+        let too_old =
+            |m: &EventMark| wall.since(m.at) > EVENTS_KEPT || record.events_added - m.added > EVENTS_MAX;
         let drop = record.marks.iter().take_while(|m| too_old(m)).count();
         if drop > 0 {
             record.marks.drain(..drop);

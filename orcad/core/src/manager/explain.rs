@@ -1,5 +1,7 @@
 //! Why a task runs where it runs, or why not: the scheduler's own words, and the task's story.
 
+use std::fmt::Write as _;
+
 use orca_api::control::{Explanation, FilterVerdict, NodeVerdict, RefusedCount, ScorePart};
 use orca_api::error::{Code, Problem};
 use orca_api::id::TaskId;
@@ -28,13 +30,18 @@ impl Manager {
     pub fn explain_spec(&self, spec: &TaskSpec) -> Explanation {
         let request = self.request(None, spec);
         let mut explanation = view(&self.scheduler.explain_listing(&request, NODES_LISTED), &request);
-        explanation.verdict = if explanation.fits { format!("it would run: {}", explanation.verdict) } else { explanation.verdict };
+        explanation.verdict = if explanation.fits {
+            format!("it would run: {}", explanation.verdict)
+        } else {
+            explanation.verdict
+        };
         explanation
     }
 
     pub(super) fn explain_task_id(&self, id: TaskId, now: Now) -> Option<Explanation> {
         let task = self.durable.tasks.get(&id)?;
-        let placement = task.placement.and_then(|p| self.durable.placements.get(&p)).filter(|p| !p.is_ended());
+        let placement =
+            task.placement.and_then(|p| self.durable.placements.get(&p)).filter(|p| !p.is_ended());
         let request = self.request(Some(id), &task.spec);
         // A task that runs is asked about as if it were to be placed now: what it holds itself is free for it.
         let mut explanation = match placement {
@@ -60,7 +67,7 @@ impl Manager {
             };
             explanation.verdict = format!("{name} {verb} {on}");
             if let Some(best) = best.filter(|b| b.as_str() != on) {
-                explanation.verdict.push_str(&format!("; placed anew now, it would go to {best}"));
+                let _ = write!(explanation.verdict, "; placed anew now, it would go to {best}");
             }
         } else if view.reason == Some(Reason::NoFit) {
             explanation.verdict = format!("{name} fits on no node: {}", explanation.verdict);
@@ -94,7 +101,8 @@ impl Manager {
                 progress.step.clone()
             });
         }
-        let placement = live.or_else(|| task.placement.and_then(|p| self.durable.placements.get(&p)).map(AsRef::as_ref));
+        let placement =
+            live.or_else(|| task.placement.and_then(|p| self.durable.placements.get(&p)).map(AsRef::as_ref));
         if let Some(p) = placement {
             let ended = p.status.attempts.iter().filter(|a| a.state.is_terminal());
             for attempt in ended.rev().take(3) {
@@ -105,12 +113,23 @@ impl Manager {
                 story.push(format!("attempt {} {}{why}{words}{when}", attempt.number, attempt.state));
             }
             if view.restarts > 0 {
-                let max = task.spec.restart.max.map_or_else(|| "without end".to_owned(), |m| format!("at most {m} in a row"));
-                story.push(format!("restarted {} times; its policy is {} ({max})", view.restarts, task.spec.restart));
+                let max = task
+                    .spec
+                    .restart
+                    .max
+                    .map_or_else(|| "without end".to_owned(), |m| format!("at most {m} in a row"));
+                story.push(format!(
+                    "restarted {} times; its policy is {} ({max})",
+                    view.restarts, task.spec.restart
+                ));
             }
             if let Some(next) = view.next_attempt_at {
-                story.push(format!("the next attempt begins in {}", Span::from_secs(next.since(now.wall).secs_up())));
-            } else if p.status.finished && p.wanted == PlacementWanted::Running && view.phase == Phase::Failed {
+                story.push(format!(
+                    "the next attempt begins in {}",
+                    Span::from_secs(next.since(now.wall).secs_up())
+                ));
+            } else if p.status.finished && p.wanted == PlacementWanted::Running && view.phase == Phase::Failed
+            {
                 story.push(format!("no further attempt: its restart policy is {}", task.spec.restart));
             }
         }
@@ -159,6 +178,10 @@ fn node_view(from: &scheduler::NodeView) -> NodeVerdict {
             })
             .collect(),
         score: from.score,
-        parts: from.parts.iter().map(|p| ScorePart { name: p.name.to_string(), value: p.value, text: p.text.clone() }).collect(),
+        parts: from
+            .parts
+            .iter()
+            .map(|p| ScorePart { name: p.name.to_string(), value: p.value, text: p.text.clone() })
+            .collect(),
     }
 }

@@ -45,7 +45,11 @@ impl Manager {
                     None => problem.hint("orcactl node list shows the nodes"),
                 })
             }
-            _ => Err(ambiguous("node", text, found.iter().filter_map(|id| Some(self.durable.nodes.get(id)?.name.to_string())))),
+            _ => Err(ambiguous(
+                "node",
+                text,
+                found.iter().filter_map(|id| Some(self.durable.nodes.get(id)?.name.to_string())),
+            )),
         }
     }
 }
@@ -72,7 +76,10 @@ impl Turn<'_> {
     /// A worker introduces itself: its inventory is merged before it gets work.
     pub fn on_hello(&mut self, token: Token, node: NodeId, hello: Hello) {
         let Some(record) = self.m.durable.nodes.get(&node) else {
-            self.reply(token, Err(Problem::new(Code::NoSuchNode, "this node is not a member of the cluster")));
+            self.reply(
+                token,
+                Err(Problem::new(Code::NoSuchNode, "this node is not a member of the cluster")),
+            );
             return;
         };
         let Some(cluster) = self.m.cluster() else {
@@ -122,7 +129,8 @@ impl Turn<'_> {
         let conditions: BTreeSet<Condition> = conditions.into_iter().collect();
         let changed = live.conditions != conditions;
         let before = std::mem::replace(&mut live.conditions, conditions.clone());
-        let away = conditions.iter().any(|c| matches!(c, Condition::EngineAway | Condition::EngineUnresponsive));
+        let away =
+            conditions.iter().any(|c| matches!(c, Condition::EngineAway | Condition::EngineUnresponsive));
         live.engine_away_since = if away { live.engine_away_since.or(Some(wall)) } else { None };
         let Some(record) = self.m.durable.nodes.get(&node).map(Arc::clone) else { return };
         if record.state == NodeState::Disconnected {
@@ -188,7 +196,12 @@ impl Turn<'_> {
         self.m.live.nodes.entry(node).or_default().load = Some(Arc::new(*load));
     }
 
-    pub(super) fn set_availability(&mut self, text: &str, set: &SetAvailability, if_match: Option<u64>) -> Result<Answer, Problem> {
+    pub(super) fn set_availability(
+        &mut self,
+        text: &str,
+        set: &SetAvailability,
+        if_match: Option<u64>,
+    ) -> Result<Answer, Problem> {
         let id = self.m.find_node(text)?;
         let Some(record) = self.m.durable.nodes.get(&id) else {
             return Err(Problem::new(Code::NoSuchNode, "the node is gone"));
@@ -196,11 +209,17 @@ impl Turn<'_> {
         if let Some(wanted) = if_match
             && wanted != record.revision
         {
-            return Err(Problem::new(Code::Changed, format!("the node is at revision {}, not {wanted}", record.revision)));
+            return Err(Problem::new(
+                Code::Changed,
+                format!("the node is at revision {}, not {wanted}", record.revision),
+            ));
         }
         if set.availability == Availability::Draining {
-            return Err(Problem::new(Code::BadSpec, "a node cannot be drained yet: there is no other node to move its tasks to")
-                .hint(format!("orcactl node pause {} keeps new work off it", record.name)));
+            return Err(Problem::new(
+                Code::BadSpec,
+                "a node cannot be drained yet: there is no other node to move its tasks to",
+            )
+            .hint(format!("orcactl node pause {} keeps new work off it", record.name)));
         }
         if record.availability != set.availability {
             let mut record = NodeRecord::clone(record);
@@ -209,7 +228,8 @@ impl Turn<'_> {
             self.put_node(record);
             self.room = true;
         }
-        let view = self.m.node_view(id, self.now).ok_or_else(|| Problem::new(Code::Internal, "the node is gone"))?;
+        let view =
+            self.m.node_view(id, self.now).ok_or_else(|| Problem::new(Code::Internal, "the node is gone"))?;
         Ok(Answer::Node(Box::new(view)))
     }
 }

@@ -14,7 +14,8 @@ pub(super) fn node(record: &NodeRecord, live: Option<&LiveNode>) -> Node {
     let facts = &record.facts;
     let capacity = Resources { cpu: facts.cpu, memory: facts.memory, disk: facts.disk };
     let mut node = Node::new(record.id, record.name.clone(), capacity);
-    node.reserve = Resources { cpu: facts.reserve_cpu, memory: facts.reserve_memory, disk: facts.reserve_disk };
+    node.reserve =
+        Resources { cpu: facts.reserve_cpu, memory: facts.reserve_memory, disk: facts.reserve_disk };
     node.labels.clone_from(&record.labels);
     node.data_center.clone_from(&facts.data_center);
     node.os.clone_from(&facts.os);
@@ -41,7 +42,8 @@ pub(super) fn load(measured: &orca_api::load::NodeLoad) -> Load {
         memory: mille(p.memory_full),
         io: mille(p.io_full),
     });
-    let disk = machine.disks.iter().find(|d| d.role == "engine").map_or(0, |d| d.total.saturating_sub(d.free));
+    let disk =
+        machine.disks.iter().find(|d| d.role == "engine").map_or(0, |d| d.total.saturating_sub(d.free));
     Load {
         cpu: Cpu::from_millis((machine.cpu_average.max(0.0) * 1000.0) as u64),
         memory: Bytes::new(machine.memory_average),
@@ -64,7 +66,11 @@ pub(super) fn held(record: &PlacementRecord) -> Held {
 }
 
 fn resources(spec: &orca_api::spec::TaskSpec) -> Resources {
-    Resources { cpu: spec.cpu_reservation(), memory: spec.memory_reservation(), disk: spec.disk_reservation() }
+    Resources {
+        cpu: spec.cpu_reservation(),
+        memory: spec.memory_reservation(),
+        disk: spec.disk_reservation(),
+    }
 }
 
 impl Manager {
@@ -89,7 +95,9 @@ impl Turn<'_> {
         let Some(task) = self.m.durable.tasks.get(&id) else { return };
         let mut request = self.m.request(Some(id), &task.spec);
         if let Some(node) = before {
-            request.preferences.push(scheduler::Preference { to: scheduler::Target::Node(node), weight: 100 });
+            request
+                .preferences
+                .push(scheduler::Preference { to: scheduler::Target::Node(node), weight: 100 });
         }
         match self.m.scheduler.place(&request) {
             Ok(choice) => self.bind(id, choice.node),
@@ -99,8 +107,14 @@ impl Turn<'_> {
 
     /// Room was made somewhere: whoever waits for it is tried again, in the order of their waiting.
     pub fn retry_blocked(&mut self) {
-        let mut blocked: Vec<&TaskRecord> =
-            self.m.durable.blocked.iter().filter_map(|id| self.m.durable.tasks.get(id)).map(AsRef::as_ref).collect();
+        let mut blocked: Vec<&TaskRecord> = self
+            .m
+            .durable
+            .blocked
+            .iter()
+            .filter_map(|id| self.m.durable.tasks.get(id))
+            .map(AsRef::as_ref)
+            .collect();
         blocked.sort_by_key(|t| (t.waiting.as_ref().map(|w| w.since), t.id));
         let ids: Vec<TaskId> = blocked.into_iter().map(|t| t.id).collect();
         for id in ids {

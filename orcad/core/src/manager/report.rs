@@ -69,7 +69,11 @@ fn merge_attempt(known: &mut AttemptStatus, new: &AttemptStatus) -> Result<(), S
     if from.is_terminal() {
         // The first end stands; that its container is gone is news all the same.
         known.container_kept &= new.container_kept;
-        return if to.is_terminal() { Err(format!("attempt {}: {from} stands, {to} came later", known.number)) } else { Ok(()) };
+        return if to.is_terminal() {
+            Err(format!("attempt {}: {from} stands, {to} came later", known.number))
+        } else {
+            Ok(())
+        };
     }
     if to < from {
         return Ok(()); // an old report, overtaken on its way
@@ -96,7 +100,7 @@ fn close_overtaken(status: &mut PlacementStatus, told: &PlacementStatus, stop: O
             None if attempt.state < State::Starting => (State::Rejected, Some(Reason::ContainerRemoved)),
             None => (State::Failed, Some(Reason::ContainerRemoved)),
         };
-        attempt.message = "how it ended is not known: its worker has lost its store".to_owned();
+        "how it ended is not known: its worker has lost its store".clone_into(&mut attempt.message);
         attempt.finished_at = attempt.finished_at.or(Some(now));
         attempt.container_kept = false;
     }
@@ -104,9 +108,18 @@ fn close_overtaken(status: &mut PlacementStatus, told: &PlacementStatus, stop: O
 
 impl Turn<'_> {
     /// A worker reports. Only the life that said hello is heard.
-    pub fn on_reported(&mut self, token: Token, node: NodeId, life: LifeId, placements: Vec<PlacementStatus>) {
+    pub fn on_reported(
+        &mut self,
+        token: Token,
+        node: NodeId,
+        life: LifeId,
+        placements: Vec<PlacementStatus>,
+    ) {
         if self.m.live.nodes.get(&node).and_then(|n| n.life) != Some(life) {
-            let problem = orca_api::error::Problem::new(orca_api::error::Code::Changed, "this life of the worker is not the one that said hello");
+            let problem = orca_api::error::Problem::new(
+                orca_api::error::Code::Changed,
+                "this life of the worker is not the one that said hello",
+            );
             self.reply(token, Err(problem.hint("say hello again")));
             return;
         }
@@ -117,7 +130,12 @@ impl Turn<'_> {
 
     /// Merges statuses in; answers with the placements that this node should not have. `whole` is a hello's
     /// inventory: it counts whatever its sequence, since a worker that lost its store counts anew.
-    pub fn take_statuses(&mut self, node: NodeId, placements: Vec<PlacementStatus>, whole: bool) -> Vec<PlacementId> {
+    pub fn take_statuses(
+        &mut self,
+        node: NodeId,
+        placements: Vec<PlacementStatus>,
+        whole: bool,
+    ) -> Vec<PlacementId> {
         let mut unknown = Vec::new();
         for status in placements {
             match self.m.durable.placements.get(&status.placement) {
@@ -163,7 +181,8 @@ impl Turn<'_> {
         }
         let mut merged = merge(&record.status, status);
         close_overtaken(&mut merged.status, status, record.stop.as_ref().map(|s| s.reason), self.now.wall);
-        let same = PlacementStatus { sequence: record.status.sequence, ..merged.status.clone() } == record.status;
+        let same =
+            PlacementStatus { sequence: record.status.sequence, ..merged.status.clone() } == record.status;
         // A worker that lost its store counts anew: from where, it must be known.
         if same && merged.refused.is_empty() && status.sequence >= record.status.sequence {
             return;
@@ -181,7 +200,8 @@ impl Turn<'_> {
         if let Some(task) = self.m.durable.tasks.get(&task).cloned() {
             if moved {
                 let last = record.status.attempts.last();
-                let (reason, message) = last.map_or((None, String::new()), |a| (shown_reason(&record, a), outcome(a)));
+                let (reason, message) =
+                    last.map_or((None, String::new()), |a| (shown_reason(&record, a), outcome(a)));
                 self.task_event("task.state", &task, Some(node), Some(now.as_str()), reason, message);
             }
             for why in merged.refused {
@@ -199,7 +219,11 @@ impl Turn<'_> {
 
 /// The reason that is shown: of an end that was asked for, why it was asked for.
 pub(super) fn shown_reason(record: &PlacementRecord, attempt: &AttemptStatus) -> Option<Reason> {
-    if attempt.state == State::Stopped { record.stop.as_ref().map(|s| s.reason).or(attempt.reason) } else { attempt.reason }
+    if attempt.state == State::Stopped {
+        record.stop.as_ref().map(|s| s.reason).or(attempt.reason)
+    } else {
+        attempt.reason
+    }
 }
 
 /// How an attempt ended, in a few words.

@@ -234,7 +234,8 @@ impl Manager {
     pub fn assignment(&self, node: NodeId) -> Option<Assignment> {
         let record = self.durable.nodes.get(&node)?;
         let placements = self.durable.by_node.get(&node).into_iter().flatten();
-        let placements = placements.filter_map(|id| self.durable.placements.get(id)).filter(|p| p.lost.is_none());
+        let placements =
+            placements.filter_map(|id| self.durable.placements.get(id)).filter(|p| p.lost.is_none());
         Some(Assignment {
             generation: record.generation,
             placements: placements.map(|p| (p.id, assigned(p))).collect(),

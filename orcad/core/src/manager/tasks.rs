@@ -29,7 +29,11 @@ impl Manager {
         match found[..] {
             [id] => Ok(id),
             [] => Err(self.no_such_task(text)),
-            _ => Err(ambiguous("task", text, found.iter().filter_map(|id| Some(self.durable.tasks.get(id)?.name.to_string())))),
+            _ => Err(ambiguous(
+                "task",
+                text,
+                found.iter().filter_map(|id| Some(self.durable.tasks.get(id)?.name.to_string())),
+            )),
         }
     }
 
@@ -95,8 +99,11 @@ impl Turn<'_> {
         let (key, digest) = asked.key.as_ref()?;
         let record = self.m.durable.requests.get(key)?;
         if record.digest != *digest {
-            return Some(Err(Problem::new(Code::KeyReused, format!("the Idempotency-Key `{key}` was used for another request"))
-                .hint("use a fresh key for each new request")));
+            return Some(Err(Problem::new(
+                Code::KeyReused,
+                format!("the Idempotency-Key `{key}` was used for another request"),
+            )
+            .hint("use a fresh key for each new request")));
         }
         let task = record.task?;
         let Some(view) = self.m.task_view(task, self.now) else {
@@ -115,19 +122,30 @@ impl Turn<'_> {
             _ => return,
         };
         if self.m.durable.requests.len() >= KEYS_MAX {
-            let oldest = self.m.durable.requests.values().min_by_key(|r| (r.at, r.key.clone())).map(|r| r.key.clone());
+            let oldest =
+                self.m.durable.requests.values().min_by_key(|r| (r.at, r.key.clone())).map(|r| r.key.clone());
             if let Some(key) = oldest {
                 self.put(Change::RequestGone { key });
             }
         }
-        let record =
-            RequestRecord { key: key.clone(), digest: digest.clone(), at: self.now.wall, task: Some(task), created, changed };
+        let record = RequestRecord {
+            key: key.clone(),
+            digest: digest.clone(),
+            at: self.now.wall,
+            task: Some(task),
+            created,
+            changed,
+        };
         self.put(Change::RequestPut { record: Arc::new(record) });
     }
 
     fn answer(&self, task: TaskId, changed: bool) -> Result<TaskAnswer, Problem> {
-        let view = self.m.task_view(task, self.now).ok_or_else(|| Problem::new(Code::Internal, "the task is gone"))?;
-        let explanation = if view.reason == Some(Reason::NoFit) { self.m.explain_task_id(task, self.now) } else { None };
+        let view = self
+            .m
+            .task_view(task, self.now)
+            .ok_or_else(|| Problem::new(Code::Internal, "the task is gone"))?;
+        let explanation =
+            if view.reason == Some(Reason::NoFit) { self.m.explain_task_id(task, self.now) } else { None };
         Ok(TaskAnswer { task: view, changed, explanation })
     }
 
@@ -145,8 +163,11 @@ impl Turn<'_> {
         }
         self.refuse_if_scarce()?;
         if self.m.durable.tasks.len() >= TASKS_MAX {
-            return Err(Problem::new(Code::TooMany, format!("the cluster has {TASKS_MAX} tasks, the most it takes"))
-                .hint("orcactl task remove NAME frees a place"));
+            return Err(Problem::new(
+                Code::TooMany,
+                format!("the cluster has {TASKS_MAX} tasks, the most it takes"),
+            )
+            .hint("orcactl task remove NAME frees a place"));
         }
         let id = TaskId::fresh(self.ids);
         let record = TaskRecord {
@@ -188,10 +209,13 @@ impl Turn<'_> {
         }
         if !over && !start.replace {
             let fields = changed_fields(&task.spec, &start.spec);
-            return Err(Problem::new(Code::OtherSpec, format!("the task `{}` runs with another spec", task.name))
-                .because(format!("these fields differ: {}", fields.join(", ")))
-                .hint("--replace stops it and starts the new one in its place, or choose another --name")
-                .details(serde_json::json!({ "fields": fields })));
+            return Err(Problem::new(
+                Code::OtherSpec,
+                format!("the task `{}` runs with another spec", task.name),
+            )
+            .because(format!("these fields differ: {}", fields.join(", ")))
+            .hint("--replace stops it and starts the new one in its place, or choose another --name")
+            .details(serde_json::json!({ "fields": fields })));
         }
         self.refuse_if_scarce()?;
         let mut task = TaskRecord::clone(&task);
@@ -221,7 +245,8 @@ impl Turn<'_> {
         self.check_match(&task, if_match)?;
         if task.wanted == Wanted::Stopped || self.m.is_over(&task) {
             // What ended by itself stays as it ended; a shorter grace for a stop that is under way is heard.
-            let shortened = task.wanted == Wanted::Stopped && how.grace.is_some() && self.shorten(&task, how.grace);
+            let shortened =
+                task.wanted == Wanted::Stopped && how.grace.is_some() && self.shorten(&task, how.grace);
             return Ok(Answer::Task(Box::new(self.answer(id, shortened)?)));
         }
         let mut task = TaskRecord::clone(&task);
@@ -234,7 +259,9 @@ impl Turn<'_> {
     }
 
     fn shorten(&mut self, task: &TaskRecord, grace: Option<Span>) -> bool {
-        let Some(placement) = task.placement.and_then(|p| self.m.durable.placements.get(&p)) else { return false };
+        let Some(placement) = task.placement.and_then(|p| self.m.durable.placements.get(&p)) else {
+            return false;
+        };
         if placement.is_ended() || placement.stop.as_ref().is_none_or(|s| s.grace == grace) {
             return false;
         }
@@ -291,9 +318,12 @@ impl Turn<'_> {
 
     pub(super) fn refuse_if_scarce(&self) -> Result<(), Problem> {
         if self.m.live.scarce {
-            return Err(Problem::new(Code::StoreFull, "the disk of the state folder is nearly full: nothing new is accepted")
-                .because("what is there can still be read, stopped and removed")
-                .hint("free space on the file system of /var/lib/orca (df -h /var/lib/orca)"));
+            return Err(Problem::new(
+                Code::StoreFull,
+                "the disk of the state folder is nearly full: nothing new is accepted",
+            )
+            .because("what is there can still be read, stopped and removed")
+            .hint("free space on the file system of /var/lib/orca (df -h /var/lib/orca)"));
         }
         Ok(())
     }
@@ -301,10 +331,11 @@ impl Turn<'_> {
     fn check_match(&self, task: &TaskRecord, if_match: Option<u64>) -> Result<(), Problem> {
         let revision = self.m.task_revision(task.id).unwrap_or(task.revision);
         match if_match {
-            Some(wanted) if wanted != revision => {
-                Err(Problem::new(Code::Changed, format!("`{}` is at revision {revision}, not {wanted}", task.name))
-                    .hint("read it again and repeat"))
-            }
+            Some(wanted) if wanted != revision => Err(Problem::new(
+                Code::Changed,
+                format!("`{}` is at revision {revision}, not {wanted}", task.name),
+            )
+            .hint("read it again and repeat")),
             _ => Ok(()),
         }
     }
@@ -318,7 +349,10 @@ impl Turn<'_> {
         (2..=TASKS_MAX + 1)
             .filter_map(|n| format!("{base}-{n}").parse::<Name>().ok())
             .find(|name| !self.m.durable.names.contains_key(name))
-            .ok_or_else(|| Problem::new(Code::NameTaken, format!("every name `{base}-N` is taken")).hint("give one with --name"))
+            .ok_or_else(|| {
+                Problem::new(Code::NameTaken, format!("every name `{base}-N` is taken"))
+                    .hint("give one with --name")
+            })
     }
 
     /// Asks for the end of a task's live placement.
@@ -448,7 +482,8 @@ fn changed_fields(old: &TaskSpec, new: &TaskSpec) -> Vec<String> {
         _ => serde_json::Map::new(),
     };
     let (old, new) = (value(old), value(new));
-    let mut fields: Vec<String> = old.keys().chain(new.keys()).filter(|k| old.get(*k) != new.get(*k)).cloned().collect();
+    let mut fields: Vec<String> =
+        old.keys().chain(new.keys()).filter(|k| old.get(*k) != new.get(*k)).cloned().collect();
     fields.sort();
     fields.dedup();
     fields

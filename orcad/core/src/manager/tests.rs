@@ -5,7 +5,9 @@ mod forgetful;
 use orca_api::control::{StartTask, StopTask, TaskView};
 use orca_api::error::{Code, Problem};
 use orca_api::id::{LifeId, NodeId, PlacementId, SeededIds};
-use orca_api::link::{AttemptStatus, Hello, LINK_VERSION, NodeFacts, PlacementStatus, PlacementWanted};
+use orca_api::link::{
+    AttemptStatus, Generation, Hello, LINK_VERSION, NodeFacts, PlacementStatus, PlacementWanted,
+};
 use orca_api::node::{Condition, NodeState, Role};
 use orca_api::spec::TaskSpec;
 use orca_api::task::{Phase, Reason, State, Wanted};
@@ -32,7 +34,8 @@ impl Bench {
     fn new() -> Self {
         let mut ids = SeededIds(1);
         let now = Now { wall: Time::from_ms(1_800_000_000_000), boot_ms: 1_000_000 };
-        let rows = Manager::bootstrap(&mut ids, now, "n1".parse().unwrap(), vec![Role::Manager, Role::Worker]);
+        let rows =
+            Manager::bootstrap(&mut ids, now, "n1".parse().unwrap(), vec![Role::Manager, Role::Worker]);
         let m = Manager::load(rows);
         let node = m.first_node().unwrap();
         let life = LifeId::fresh(&mut ids);
@@ -55,13 +58,34 @@ impl Bench {
     }
 
     fn hello(&mut self, inventory: Vec<PlacementStatus>) -> Step {
-        let facts = NodeFacts { cpu: Cpu::from_millis(4000), memory: Bytes::mib(4096), disk: Bytes::mib(10_000), os: "linux".into(), arch: "x86_64".into(), ..NodeFacts::default() };
-        let hello = Hello { version: LINK_VERSION, life: self.life, facts, generation: Default::default(), clock: self.now.wall, inventory };
+        let facts = NodeFacts {
+            cpu: Cpu::from_millis(4000),
+            memory: Bytes::mib(4096),
+            disk: Bytes::mib(10_000),
+            os: "linux".into(),
+            arch: "x86_64".into(),
+            ..NodeFacts::default()
+        };
+        let hello = Hello {
+            version: LINK_VERSION,
+            life: self.life,
+            facts,
+            generation: Generation::default(),
+            clock: self.now.wall,
+            inventory,
+        };
         self.step(Event::Hello { token: Token(0), node: self.node, hello: Box::new(hello) })
     }
 
     fn ask_keyed(&mut self, request: Request, key: Option<(String, String)>) -> Result<Answer, Problem> {
-        let asked = Asked { token: Token(7), peer: Peer::Unix { uid: 0, pid: Some(1) }, request_id: "r".into(), key, if_match: None, request };
+        let asked = Asked {
+            token: Token(7),
+            peer: Peer::Unix { uid: 0, pid: Some(1) },
+            request_id: "r".into(),
+            key,
+            if_match: None,
+            request,
+        };
         let step = self.step(Event::Asked(Box::new(asked)));
         let mut replies = step.effects.into_iter().filter_map(|e| match e {
             Effect::Reply { answer, .. } => Some(answer),
@@ -99,7 +123,13 @@ impl Bench {
         self.report_placement(placement, number, state, finished)
     }
 
-    fn report_placement(&mut self, placement: PlacementId, number: u32, state: State, finished: bool) -> Step {
+    fn report_placement(
+        &mut self,
+        placement: PlacementId,
+        number: u32,
+        state: State,
+        finished: bool,
+    ) -> Step {
         self.sequence += 1;
         let task = self.m.durable.placements[&placement].task;
         let mut attempt = attempt(number, state);
@@ -107,7 +137,12 @@ impl Bench {
             attempt.reason = Some(Reason::Exited);
             attempt.exit_code = Some(1);
         }
-        let status = PlacementStatus { sequence: self.sequence, attempts: vec![attempt], finished, ..status(placement, task) };
+        let status = PlacementStatus {
+            sequence: self.sequence,
+            attempts: vec![attempt],
+            finished,
+            ..status(placement, task)
+        };
         let (node, life) = (self.node, self.life);
         self.step(Event::Reported { token: Token(1), node, life, placements: vec![status] })
     }
@@ -172,7 +207,11 @@ fn one_that_does_not_fit_answers_with_the_reason_and_is_placed_when_there_is_roo
     assert!(view.message.contains("memory"), "{}", view.message);
     b.report("big", 1, State::Running, false);
     b.ask(Request::Stop { task: "big".into(), how: StopTask::default() }).unwrap();
-    assert_eq!(b.view("more").unwrap().reason, Some(Reason::NoFit), "the room is held until the end was seen");
+    assert_eq!(
+        b.view("more").unwrap().reason,
+        Some(Reason::NoFit),
+        "the room is held until the end was seen"
+    );
     b.report("big", 1, State::Stopped, true);
     assert_eq!(b.view("more").unwrap().phase, Phase::Scheduled);
     assert_eq!(b.view("big").unwrap().state, State::Stopped);
@@ -291,13 +330,24 @@ fn a_silent_node_is_disconnected_and_its_tasks_are_kept() {
 #[test]
 fn conditions_cost_no_commit_and_close_the_node() {
     let mut b = Bench::new();
-    let polled = |b: &Bench, conditions| Event::Polled { node: b.node, life: b.life, generation: Default::default(), conditions };
+    let polled = |b: &Bench, conditions| Event::Polled {
+        node: b.node,
+        life: b.life,
+        generation: Generation::default(),
+        conditions,
+    };
     let step = b.step(polled(&b, Vec::new()));
     assert!(step.changes.is_empty());
     b.step(polled(&b, vec![Condition::EngineAway]));
     let view = b.start("web", r#"{"image":"nginx"}"#, false).unwrap();
     assert_eq!(view.reason, Some(Reason::NoFit));
-    assert!(b.m.status(b.node, "1", b.now.wall, b.now).unwrap().attention.iter().any(|a| a.hint.contains("systemctl start docker")));
+    assert!(
+        b.m.status(b.node, "1", b.now.wall, b.now)
+            .unwrap()
+            .attention
+            .iter()
+            .any(|a| a.hint.contains("systemctl start docker"))
+    );
     b.step(polled(&b, Vec::new()));
     assert_eq!(b.view("web").unwrap().phase, Phase::Scheduled);
 }
@@ -343,20 +393,24 @@ fn ids_and_names_look_a_task_up() {
 }
 
 fn any_state() -> impl Strategy<Value = State> {
-    prop::sample::select(State::ALL.iter().copied().filter(|s| (30..90).contains(&s.rank())).collect::<Vec<_>>())
+    prop::sample::select(
+        State::ALL.iter().copied().filter(|s| (30..90).contains(&s.rank())).collect::<Vec<_>>(),
+    )
 }
 
 fn any_status() -> impl Strategy<Value = PlacementStatus> {
-    (prop::collection::btree_map(1u32..8, any_state(), 0..6), any::<bool>(), 1u64..50).prop_map(|(attempts, finished, sequence)| {
-        let mut ids = SeededIds(3);
-        let (placement, task) = (PlacementId::fresh(&mut ids), orca_api::id::TaskId::fresh(&mut ids));
-        PlacementStatus {
-            sequence,
-            finished,
-            attempts: attempts.into_iter().map(|(n, s)| attempt(n, s)).collect(),
-            ..status(placement, task)
-        }
-    })
+    (prop::collection::btree_map(1u32..8, any_state(), 0..6), any::<bool>(), 1u64..50).prop_map(
+        |(attempts, finished, sequence)| {
+            let mut ids = SeededIds(3);
+            let (placement, task) = (PlacementId::fresh(&mut ids), orca_api::id::TaskId::fresh(&mut ids));
+            PlacementStatus {
+                sequence,
+                finished,
+                attempts: attempts.into_iter().map(|(n, s)| attempt(n, s)).collect(),
+                ..status(placement, task)
+            }
+        },
+    )
 }
 
 proptest! {

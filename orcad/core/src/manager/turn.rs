@@ -56,7 +56,9 @@ impl Manager {
             Event::Asked(asked) => turn.on_asked(*asked),
             Event::Hello { token, node, hello } => turn.on_hello(token, node, *hello),
             Event::Polled { node, life, conditions, .. } => turn.on_polled(node, life, conditions),
-            Event::Reported { token, node, life, placements } => turn.on_reported(token, node, life, placements),
+            Event::Reported { token, node, life, placements } => {
+                turn.on_reported(token, node, life, placements)
+            }
             Event::Goodbye { node, goodbye } => turn.on_goodbye(node, &goodbye),
             Event::Measured { node, load } => turn.on_measured(node, load),
             Event::Space { scarce } => turn.m.live.scarce = scarce,
@@ -118,7 +120,15 @@ impl Turn<'_> {
     }
 
     /// Records that something happened to a task.
-    pub fn task_event(&mut self, kind: &str, task: &TaskRecord, node: Option<NodeId>, state: Option<&str>, reason: Option<Reason>, message: String) {
+    pub fn task_event(
+        &mut self,
+        kind: &str,
+        task: &TaskRecord,
+        node: Option<NodeId>,
+        state: Option<&str>,
+        reason: Option<Reason>,
+        message: String,
+    ) {
         let mut event = self.event(kind, message);
         event.task = Some(task.id);
         event.task_name = Some(task.name.clone());
@@ -174,7 +184,12 @@ impl Turn<'_> {
         }
         if self.changes.is_empty() {
             if !self.tasks.is_empty() || !self.nodes.is_empty() {
-                self.effects.push(Effect::Publish { revision: self.revision - 1, tasks: self.tasks, nodes: self.nodes, events });
+                self.effects.push(Effect::Publish {
+                    revision: self.revision - 1,
+                    tasks: self.tasks,
+                    nodes: self.nodes,
+                    events,
+                });
             }
             return Step { revision: 0, changes: self.changes, effects: self.effects };
         }
@@ -186,7 +201,10 @@ impl Turn<'_> {
             self.put(Change::ClusterPut { record: Arc::new(cluster) });
         }
         // Publishing goes before replies, so that who waits for an object is not later than who changed it.
-        self.effects.insert(0, Effect::Publish { revision: self.revision, tasks: self.tasks, nodes: self.nodes, events });
+        self.effects.insert(
+            0,
+            Effect::Publish { revision: self.revision, tasks: self.tasks, nodes: self.nodes, events },
+        );
         Step { revision: self.revision, changes: self.changes, effects: self.effects }
     }
 }

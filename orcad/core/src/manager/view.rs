@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orca_api::control::{Attention, CpuView, MemoryView, NodeDetail, NodeView, Status, TaskDetail, TaskStats, TaskView};
+use orca_api::control::{
+    Attention, CpuView, MemoryView, NodeDetail, NodeView, Status, TaskDetail, TaskStats, TaskView,
+};
 use orca_api::error::{Code, Problem};
 use orca_api::id::{NodeId, TaskId};
 use orca_api::link::{ATTEMPTS_KEPT, AttemptRef, AttemptStatus};
@@ -109,7 +111,10 @@ impl Manager {
     pub fn task_view(&self, id: TaskId, now: Now) -> Option<TaskView> {
         let task = self.durable.tasks.get(&id)?;
         let shown = self.shown(task);
-        let placement = task.placement.and_then(|p| self.durable.placements.get(&p)).filter(|_| shown.state != State::Waiting || shown.reason == Some(Reason::Backoff));
+        let placement = task
+            .placement
+            .and_then(|p| self.durable.placements.get(&p))
+            .filter(|_| shown.state != State::Waiting || shown.reason == Some(Reason::Backoff));
         let node = placement.and_then(|p| self.durable.nodes.get(&p.node));
         let attempt = placement.and_then(|p| p.status.attempts.last());
         let ended = placement
@@ -117,10 +122,12 @@ impl Manager {
             .or_else(|| task.history.last());
         let live = attempt.filter(|a| a.state.may_run());
         let current = task.placement.and_then(|p| self.durable.placements.get(&p));
-        let attempts = current.and_then(|p| p.status.attempts.last()).map_or(task.attempts_before, |a| a.number);
+        let attempts =
+            current.and_then(|p| p.status.attempts.last()).map_or(task.attempts_before, |a| a.number);
         let restarts = task.restarts_before.saturating_add(current.map_or(0, |p| p.status.restarts));
         let hint = shown.reason.map_or("", Reason::hint).replace("NAME", task.name.as_str());
-        let wants_hint = matches!(shown.phase, Phase::Failed | Phase::Pending) || shown.reason == Some(Reason::StoppedByUser);
+        let wants_hint = matches!(shown.phase, Phase::Failed | Phase::Pending)
+            || shown.reason == Some(Reason::StoppedByUser);
         Some(TaskView {
             id,
             name: task.name.clone(),
@@ -145,7 +152,9 @@ impl Manager {
             finished_at: ended.and_then(|a| a.finished_at),
             next_attempt_at: shown.next_attempt_at,
             progress: placement.and_then(|p| self.live.progress.get(&p.id)).cloned(),
-            stale_since: node.and_then(|n| self.stale_since(n)).filter(|_| !shown.state.is_terminal() || shown.phase == Phase::Pending),
+            stale_since: node
+                .and_then(|n| self.stale_since(n))
+                .filter(|_| !shown.state.is_terminal() || shown.phase == Phase::Pending),
             warning: placement.and_then(|p| p.status.warning.clone()),
             version: task.version,
         })
@@ -194,14 +203,17 @@ impl Manager {
     /// Where the outputs of a task's attempts are: oldest first, only those whose container is kept.
     pub fn log_sources(&self, text: &str) -> Result<(TaskId, Vec<LogSource>), Problem> {
         let id = self.find_task(text)?;
-        let task = self.durable.tasks.get(&id).ok_or_else(|| Problem::new(Code::NoSuchTask, "the task is gone"))?;
+        let task =
+            self.durable.tasks.get(&id).ok_or_else(|| Problem::new(Code::NoSuchTask, "the task is gone"))?;
         let placements = [task.retired, task.placement].into_iter().flatten();
         let placements = placements.filter_map(|p| self.durable.placements.get(&p));
         let sources = placements.flat_map(|p| {
-            p.status.attempts.iter().filter(|a| a.container.is_some() && a.container_kept).map(|a| LogSource {
-                node: p.node,
-                of: AttemptRef { placement: p.id, attempt: Some(a.number) },
-                attempt: a.clone(),
+            p.status.attempts.iter().filter(|a| a.container.is_some() && a.container_kept).map(|a| {
+                LogSource {
+                    node: p.node,
+                    of: AttemptRef { placement: p.id, attempt: Some(a.number) },
+                    attempt: a.clone(),
+                }
             })
         });
         Ok((id, sources.collect()))
@@ -213,8 +225,12 @@ impl Manager {
         if let Some(source) = sources.into_iter().rev().find(|s| s.attempt.state.may_run()) {
             return Ok(source);
         }
-        let view = self.task_view(id, now).ok_or_else(|| Problem::new(Code::NoSuchTask, "the task is gone"))?;
-        let mut problem = Problem::new(Code::NotRunning, format!("the task `{}` is not running: {}", view.name, view.state));
+        let view =
+            self.task_view(id, now).ok_or_else(|| Problem::new(Code::NoSuchTask, "the task is gone"))?;
+        let mut problem = Problem::new(
+            Code::NotRunning,
+            format!("the task `{}` is not running: {}", view.name, view.state),
+        );
         if !view.message.is_empty() {
             problem = problem.because(view.message);
         }
@@ -227,7 +243,9 @@ impl Manager {
         let live = self.live.nodes.get(&id);
         let facts = &node.facts;
         let placements = || self.placements_on(id).filter(|p| !p.is_ended());
-        let load = live.and_then(|l| l.load.as_ref()).filter(|l| l.at.is_some_and(|at| now.wall.since(at) < LOAD_FRESH));
+        let load = live
+            .and_then(|l| l.load.as_ref())
+            .filter(|l| l.at.is_some_and(|at| now.wall.since(at) < LOAD_FRESH));
         let engine_disk = load.and_then(|l| l.machine.disks.iter().find(|d| d.role == "engine"));
         Some(NodeView {
             id,
@@ -247,13 +265,15 @@ impl Manager {
             memory: MemoryView {
                 total: facts.memory,
                 reserve: facts.reserve_memory,
-                reserved: placements().fold(Bytes::ZERO, |sum, p| sum.saturating_add(p.spec.memory_reservation())),
+                reserved: placements()
+                    .fold(Bytes::ZERO, |sum, p| sum.saturating_add(p.spec.memory_reservation())),
                 used: load.map(|l| Bytes::new(l.machine.memory_used)),
             },
             disk: MemoryView {
                 total: facts.disk,
                 reserve: facts.reserve_disk,
-                reserved: placements().fold(Bytes::ZERO, |sum, p| sum.saturating_add(p.spec.disk_reservation())),
+                reserved: placements()
+                    .fold(Bytes::ZERO, |sum, p| sum.saturating_add(p.spec.disk_reservation())),
                 used: engine_disk.map(|d| Bytes::new(d.total.saturating_sub(d.free))),
             },
             tasks: u32::try_from(placements().count()).unwrap_or(u32::MAX),
@@ -278,8 +298,11 @@ impl Manager {
         let gone = || Problem::new(Code::NoSuchNode, "the node is gone");
         let node = self.durable.nodes.get(&id).ok_or_else(gone)?;
         let facts = &node.facts;
-        let mut tasks: Vec<TaskView> =
-            self.placements_on(id).filter(|p| !p.is_ended()).filter_map(|p| self.task_view(p.task, now)).collect();
+        let mut tasks: Vec<TaskView> = self
+            .placements_on(id)
+            .filter(|p| !p.is_ended())
+            .filter_map(|p| self.task_view(p.task, now))
+            .collect();
         tasks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(NodeDetail {
             node: self.node_view(id, now).ok_or_else(gone)?,
@@ -309,7 +332,8 @@ impl Manager {
 
     fn stats_of(&self, id: TaskId) -> Option<TaskStats> {
         let task = self.durable.tasks.get(&id)?;
-        let placement = task.placement.and_then(|p| self.durable.placements.get(&p)).filter(|p| p.state().may_run());
+        let placement =
+            task.placement.and_then(|p| self.durable.placements.get(&p)).filter(|p| p.state().may_run());
         let node = placement.and_then(|p| self.durable.nodes.get(&p.node));
         let load = node.and_then(|n| self.live.nodes.get(&n.id)).and_then(|l| l.load.as_ref());
         let attempt = placement.and_then(|p| p.status.attempts.last()).map(|a| a.number);
@@ -317,7 +341,9 @@ impl Manager {
             name: task.name.clone(),
             node: node.map(|n| n.name.clone()),
             at: load.and_then(|l| l.at),
-            load: load.and_then(|l| l.tasks.iter().find(|t| t.task == id && Some(t.attempt) == attempt)).cloned(),
+            load: load
+                .and_then(|l| l.tasks.iter().find(|t| t.task == id && Some(t.attempt) == attempt))
+                .cloned(),
         })
     }
 
@@ -372,11 +398,16 @@ impl Manager {
                     Condition::DiskFull => "has a full disk",
                     Condition::ClockSkew => "has a wrong clock",
                 };
-                list.push(Attention { text: format!("node {} {words}", node.name), hint: condition.hint().to_owned() });
+                list.push(Attention {
+                    text: format!("node {} {words}", node.name),
+                    hint: condition.hint().to_owned(),
+                });
             }
         }
         let failing = tasks.iter().filter(|t| {
-            t.phase == Phase::Failed || matches!(t.reason, Some(Reason::NoFit | Reason::Backoff)) || t.warning.is_some()
+            t.phase == Phase::Failed
+                || matches!(t.reason, Some(Reason::NoFit | Reason::Backoff))
+                || t.warning.is_some()
         });
         for task in failing.take(20) {
             let reason = task.reason.map_or_else(String::new, |r| format!(" ({r})"));
@@ -398,7 +429,8 @@ impl Manager {
     /// For the unit's status line: nodes ready, nodes in all, tasks running.
     pub fn summary(&self) -> (usize, usize, usize) {
         let ready = self.durable.nodes.values().filter(|n| n.state == NodeState::Ready).count();
-        let running = self.durable.placements.values().filter(|p| p.state().phase() == Phase::Running).count();
+        let running =
+            self.durable.placements.values().filter(|p| p.state().phase() == Phase::Running).count();
         (ready, self.durable.nodes.len(), running)
     }
 }

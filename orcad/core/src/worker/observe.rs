@@ -97,8 +97,12 @@ impl Turn<'_> {
         for (number, container) in views {
             let Some(record) = self.record(placement) else { return };
             let unknown = record.attempts.last().is_none_or(|a| a.status.number < number);
+            // The manager may know how it ended: one that never ran is made anew, under a number of its own.
+            let settled = container.status == ContainerStatus::Created
+                && record.assigned.as_ref().is_some_and(|a| number <= a.attempts_before);
             // Of several unknown ones only the newest may be alive: the others are leftovers.
             if unknown
+                && !settled
                 && record.assigned.is_some()
                 && record.live_attempt().is_none()
                 && (is_dead(&container) || Some(number) == newest)

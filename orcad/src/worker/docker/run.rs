@@ -40,7 +40,9 @@ impl Engine {
     pub(super) async fn start(&self, id: &str) -> Result<Done, Failure> {
         match self.inspect(id).await.map_err(unknown)? {
             None => return Err(no_such_container(id)),
-            Some(seen) if seen.status != ContainerStatus::Created => return Ok(Done::Started { seen: Box::new(seen) }),
+            Some(seen) if seen.status != ContainerStatus::Created => {
+                return Ok(Done::Started { seen: Box::new(seen) });
+            }
             Some(_) => {}
         }
         let limit = self.inner.config.call_timeout * START_FACTOR;
