@@ -274,7 +274,8 @@ impl<'a, S: Score> Run<'a, S> {
         let attributes = &self.ask.world.classes[class as usize].attributes;
         let spread = self.spread.as_ref().and_then(|spread| spread.number_of(attributes));
         let shared = |rule: &Distinct| !attributes::is_own(&rule.key);
-        let values = self.ask.request.distinct.iter().map(|rule| attributes.get(&rule.key).filter(|_| shared(rule)));
+        let values =
+            self.ask.request.distinct.iter().map(|rule| attributes.get(&rule.key).filter(|_| shared(rule)));
         let distinct: Vec<Option<&'a str>> = values.collect();
         let known = self.lanes.iter().position(|lane| lane.spread == spread && lane.distinct == distinct);
         let lane = known.unwrap_or_else(|| {

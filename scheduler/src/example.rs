@@ -80,7 +80,8 @@ fn the_example_decides_and_explains() {
 #[test]
 fn the_readme_shows_this_example() {
     let whole = include_str!("example.rs");
-    let code = whole.split("use crate::score::Score;\n\n").nth(1).and_then(|rest| rest.split("// end of").next());
+    let code =
+        whole.split("use crate::score::Score;\n\n").nth(1).and_then(|rest| rest.split("// end of").next());
     let readme = include_str!("../README.md");
     assert!(code.is_some_and(|code| readme.contains(code.trim())), "README.md shows another example");
 }

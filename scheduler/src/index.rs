@@ -400,7 +400,8 @@ impl Index {
         let entry = &mut self.directory[row.entry()];
         if *entry == NONE {
             *entry = self.cells.len() as u32;
-            self.cells.push(Cell { shape: row.shape,
+            self.cells.push(Cell {
+                shape: row.shape,
                 rows: Vec::new(),
                 classes: Vec::new(),
                 chunks: Vec::new(),

@@ -94,14 +94,15 @@ impl Ask<'_> {
                 tally.count(filter::OF_NODE.len() + number, nodes, Nearest { misses: 1, id, slot });
             }
         }
-        let all = passes.iter().all(|passes| *passes);
+        let passing = world.classes.iter().zip(&passes).filter(|(_, passes)| **passes);
+        let passing: usize = passing.map(|(class, _)| class.open.len()).sum();
+        if let Some(short) = self.short_everywhere() {
+            self.tally_short(tally, short, passing as u32);
+            return;
+        }
         for cell in world.index.cells() {
             for (bounds, classes, rows) in cell.chunk_classes() {
-                let passing = if all {
-                    rows.len()
-                } else {
-                    classes.iter().filter(|class| passes[**class as usize]).count()
-                };
+                let passing = classes.iter().filter(|class| passes[**class as usize]).count();
                 if passing > 0 {
                     self.tally_chunk(tally, bounds, passing as u32, rows);
                 }
@@ -109,11 +110,47 @@ impl Ask<'_> {
         }
     }
 
+    /// The resource that a chunk's rows may lack first, and how much the one with the most of it misses: nothing
+    /// where some have enough. `None` where all have room.
+    fn short_of(&self, bounds: &Bounds) -> Option<(usize, u64)> {
+        let short = (0..3).find(|r| self.need[*r] > bounds.free_least[*r])?;
+        Some((short, self.need[short].saturating_sub(bounds.free_most[short])))
+    }
+
+    /// The one resource that every row lacks first, if bounds say so.
+    fn short_everywhere(&self) -> Option<usize> {
+        let mut everywhere = None;
+        for (bounds, _) in self.world.index.cells().iter().flat_map(|cell| cell.chunks()) {
+            let (short, _) = self.short_of(bounds).filter(|(_, misses)| *misses > 0)?;
+            if *everywhere.get_or_insert(short) != short {
+                return None;
+            }
+        }
+        everywhere
+    }
+
+    /// Counts so many nodes that pass by their class and all lack the same resource first.
+    fn tally_short(&self, tally: &mut Tally, short: usize, passing: u32) {
+        let mut nearest: Option<Nearest> = None;
+        for (bounds, rows) in self.world.index.cells().iter().flat_map(|cell| cell.chunks()) {
+            let misses = self.need[short].saturating_sub(bounds.free_most[short]);
+            if nearest.is_some_and(|nearest| nearest.misses < misses) {
+                continue;
+            }
+            for row in rows.iter().filter(|row| self.class_passes(row.class)) {
+                let misses = self.need[short].saturating_sub(row.free[short]);
+                let this = Nearest { misses, id: row.id, slot: row.slot };
+                nearest = Some(nearest.map_or(this, |nearest| nearest.min(this)));
+            }
+        }
+        if let Some(nearest) = nearest {
+            tally.count(filter::OF_NODE.len() + ROOM[short], passing, nearest);
+        }
+    }
+
     /// Counts the rows of a chunk that pass by their class, of which there are so many.
     fn tally_chunk(&self, tally: &mut Tally, bounds: &Bounds, passing: u32, rows: &[Row]) {
-        let short = (0..3).find(|r| self.need[*r] > bounds.free_least[*r]);
-        let Some(short) = short else { return };
-        let misses = self.need[short].saturating_sub(bounds.free_most[short]);
+        let Some((short, misses)) = self.short_of(bounds) else { return };
         let number = filter::OF_NODE.len() + ROOM[short];
         if misses > 0 && tally.nearest(number).is_some_and(|nearest| nearest.misses < misses) {
             tally.more(number, passing);

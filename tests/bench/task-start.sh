@@ -38,7 +38,7 @@ timed() {
   echo "$(((end - begin) / 1000))" >>"$file"
 }
 by_docker() { timed "$orca_dir/docker.ms" docker run -d --label "orca-bench=$$" --name "orca-bench-$$-$1" busybox:local sleep 100000; }
-by_orca() { timed "$orca_dir/orca.ms" "$ORCA_BIN_DIR/orcactl" task start --name "bench-$1" busybox:local sleep 100000; }
+by_orca() { timed "$orca_dir/orca.ms" "$ORCA_BIN_DIR/orcactl" task start --name "bench-$1" --stop-timeout 1s busybox:local sleep 100000; }
 
 by_docker warm
 by_orca warm

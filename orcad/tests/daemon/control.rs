@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Running, SOON, read, request, task};
+use crate::running::{Running, SOON, read, request, task};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -183,6 +183,9 @@ async fn revisions_are_tags_and_are_matched() {
 #[tokio::test]
 async fn lists_are_cut_continued_and_filtered() {
     let daemon = Running::start().await;
+    // On a paused node all of them stay pending.
+    let paused = Some(json!({ "availability": "paused" }));
+    daemon.json("PUT", "/v1/nodes/n1/availability", paused).await;
     for name in ["a", "b", "c", "db"] {
         assert_eq!(daemon.json("POST", "/v1/tasks", Some(task(name))).await.0, 201);
     }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{Running, SOON, task};
+use crate::running::{Running, SOON, task};
 
 /// A small file system that is unmounted when it is dropped.
 struct Small(tempfile::TempDir);

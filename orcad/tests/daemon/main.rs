@@ -1,6 +1,6 @@
 //! The daemon as a whole, in this process: real sockets and stores, and no engine.
 
-mod common;
 mod control;
 mod disk_full;
+mod running;
 mod view;

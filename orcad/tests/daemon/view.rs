@@ -1,6 +1,6 @@
 //! The view socket: every route that reads, none that does more, and nothing that may be secret.
 
-use crate::common::{Running, SOON, connect, request};
+use crate::running::{Running, SOON, connect, request};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;

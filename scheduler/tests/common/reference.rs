@@ -172,8 +172,10 @@ impl Reference<'_> {
             let busy = used[r].max(measured[r] - reserve[r]).max(0.0);
             let price = (share(busy) + 6.0 * f64::from(stalled[r].min(1000)) / 1000.0).min(7.5).exp2();
             let taking = || self.told.nodes.values().filter(|n| Self::open(n));
-            let mean = taking().map(|n| Self::whole(n)[r] as u64).sum::<u64>() / taking().count().max(1) as u64;
-            let size = ((whole[r] as u64) << 8).checked_div(mean).unwrap_or(256).clamp(4, 64 << 8) as f64 / 256.0;
+            let mean =
+                taking().map(|n| Self::whole(n)[r] as u64).sum::<u64>() / taking().count().max(1) as u64;
+            let size =
+                ((whole[r] as u64) << 8).checked_div(mean).unwrap_or(256).clamp(4, 64 << 8) as f64 / 256.0;
             price * (share(weight[r]).exp2() - 1.0) * size
         };
         (0..3).map(cost).sum()

@@ -7,7 +7,7 @@ use orca_api::units::Span;
 
 use super::cases::{exit, last, running, status};
 use super::world::World;
-use crate::worker::io::{Done, EngineState};
+use crate::worker::io::{ContainerStatus, Done, EngineState};
 use crate::worker::{Effect, Event};
 
 const SECOND: Span = Span::from_secs(1);
@@ -234,6 +234,24 @@ fn a_lost_store_is_rebuilt_from_labels() {
     assert!(!status(&world).finished);
     world.settle();
     assert_eq!((last(&world).number, last(&world).state), (2, State::Stopped));
+}
+
+#[test]
+fn what_never_ran_is_made_anew_after_a_lost_store() {
+    let mut world = running("always");
+    // Made, refused by the engine, reported as rejected, and not removed before the store was lost.
+    for container in world.containers.values_mut() {
+        container.status = ContainerStatus::Created;
+        container.started_at = None;
+        container.pid = 0;
+    }
+    for assigned in world.assignment.placements.values_mut() {
+        assigned.attempts_before = 1;
+    }
+    world.calls.clear();
+    world.lose_store();
+    world.settle();
+    assert_eq!((last(&world).number, last(&world).state), (2, State::Running));
 }
 
 #[test]
