@@ -8,10 +8,10 @@
 box_prefix=orca-box-$$
 boxes=()
 
-# box_start NAME [DOCKER RUN FLAGS…]: starts a box and waits until its engine runs a container.
-box_start() {
-  local name=$box_prefix-$1 dropped=()
-  shift
+# box_run NAME INIT [DOCKER RUN FLAGS…]: starts a box whose PID 1 is INIT.
+box_run() {
+  local name=$box_prefix-$1 init=$2 dropped=()
+  shift 2
   grep -q '^CapBnd:.*1fffeffffff$' /proc/self/status && dropped=(--cap-drop=SYS_RESOURCE)
   boxes+=("$name")
   docker run -d --name "$name" --hostname "${name#"$box_prefix-"}" \
@@ -19,11 +19,17 @@ box_start() {
     --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
     --security-opt systempaths=unconfined --cgroupns=private \
     --tmpfs /run --tmpfs /run/lock --tmpfs /tmp -v /var/lib/docker \
-    --stop-signal SIGRTMIN+3 "$@" orca-node:local /bin/sh -c '
+    --stop-signal SIGRTMIN+3 "$@" orca-node:local /bin/sh -c "
       for d in /sys/fs/cgroup /sys/fs/cgroup/*; do
-        mountpoint -q $d && mount -o remount,rw,bind $d
+        mountpoint -q \$d && mount -o remount,rw,bind \$d
       done
-      exec /sbin/init' >/dev/null || return 1
+      exec $init" >/dev/null
+}
+
+# box_start NAME [DOCKER RUN FLAGS…]: starts a box and waits until its engine runs a container.
+box_start() {
+  local name=$box_prefix-$1 flags=("${@:2}")
+  box_run "$1" /sbin/init "${flags[@]}" || return 1
   wait_for 60 "docker exec $name docker version" || return 1
   docker save busybox:local | docker exec -i "$name" docker load >/dev/null || return 1
   docker exec "$name" docker run --rm busybox:local true

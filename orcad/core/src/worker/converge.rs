@@ -45,7 +45,7 @@ impl Turn<'_> {
         let Some(reason) = record.stop_wanted() else { return };
         match record.live_attempt() {
             // A lost store does not know its attempts before the first sweep.
-            None if record.attempts.is_empty() && !self.w.live.swept => {}
+            None if record.attempts.is_empty() && !self.knows_of_none(placement) => {}
             None => self.edit(placement, |r| {
                 r.finished = true;
                 r.next_attempt_at = None;
@@ -60,6 +60,12 @@ impl Turn<'_> {
             }
             Some(_) => {}
         }
+    }
+
+    /// Whether the engine has told all, and of nothing that may live for a placement. What it told may not have been
+    /// looked at yet: a set can come in while it hangs.
+    fn knows_of_none(&self, placement: PlacementId) -> bool {
+        self.w.live.swept && self.w.live.containers.of(placement).all(|c| is_dead(c))
     }
 
     /// Begins the next attempt when it is due, and nothing of an earlier one may still come alive.

@@ -237,6 +237,18 @@ fn a_lost_store_is_rebuilt_from_labels() {
 }
 
 #[test]
+fn a_stop_that_comes_in_while_the_engine_hangs_is_not_taken_for_done() {
+    let mut world = running("always");
+    world.want(0, Some(PlacementWanted::Stopped), "always");
+    world.lose_store();
+    world.inbox.pop_back();
+    world.settle();
+    world.step(Event::Engine(EngineState::Unresponsive));
+    world.step(world.assigned());
+    assert!(!status(&world).finished, "its container lives: the sweep said so");
+}
+
+#[test]
 fn what_never_ran_is_made_anew_after_a_lost_store() {
     let mut world = running("always");
     // Made, refused by the engine, reported as rejected, and not removed before the store was lost.
