@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::Ask;
 use crate::filter::{self, Filter, ROOM};
-use crate::index::{Bounds, Row};
+use crate::index::{Bounds, Cell, Row};
 
 /// No node fits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -120,7 +120,7 @@ impl Ask<'_> {
     /// The one resource that every row lacks first, if bounds say so.
     fn short_everywhere(&self) -> Option<usize> {
         let mut everywhere = None;
-        for (bounds, _) in self.world.index.cells().iter().flat_map(|cell| cell.chunks()) {
+        for (bounds, _) in self.world.index.cells().iter().flat_map(Cell::chunks) {
             let (short, _) = self.short_of(bounds).filter(|(_, misses)| *misses > 0)?;
             if *everywhere.get_or_insert(short) != short {
                 return None;
@@ -132,7 +132,7 @@ impl Ask<'_> {
     /// Counts so many nodes that pass by their class and all lack the same resource first.
     fn tally_short(&self, tally: &mut Tally, short: usize, passing: u32) {
         let mut nearest: Option<Nearest> = None;
-        for (bounds, rows) in self.world.index.cells().iter().flat_map(|cell| cell.chunks()) {
+        for (bounds, rows) in self.world.index.cells().iter().flat_map(Cell::chunks) {
             let misses = self.need[short].saturating_sub(bounds.free_most[short]);
             if nearest.is_some_and(|nearest| nearest.misses < misses) {
                 continue;

@@ -285,7 +285,7 @@ pub struct AttemptStatus {
     /// Published ports, once known.
     #[serde(default)]
     pub ports: Vec<PublishedPort>,
-    /// Milliseconds that orca itself needed, without the engine: from taking up to the engine's first call, and between calls.
+    /// Milliseconds from taking it up to running, without the calls of the engine: what the worker itself needed.
     #[serde(default)]
     pub own_ms: Option<u64>,
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use orca_api::id::{ClusterId, IdSource, PlacementId};
 use orca_api::link::PlacementStatus;
+use orca_api::units::Span;
 use orca_core::Now;
 use orca_core::worker::io::CheckTarget;
 use orca_core::worker::{Change, Effect, Event, Worker};
@@ -152,8 +153,13 @@ impl WorkerRole {
                 let place = if bounded { calls.acquire_owned().await.ok() } else { None };
                 let (op, began) = (name(&effect), Instant::now());
                 let event = engine.perform(effect).await;
-                metrics.called(op, began.elapsed());
+                let took = began.elapsed();
+                metrics.called(op, took);
                 drop(place);
+                if let Event::Done { op, .. } = &event {
+                    let took = Span::from_ms(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+                    let _ = results.send(Event::Called { op: *op, took }).await;
+                }
                 // A driver that has stopped needs no results: the next life looks for itself.
                 let _ = results.send(event).await;
             });

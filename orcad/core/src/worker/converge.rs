@@ -101,7 +101,7 @@ impl Turn<'_> {
             self.w.boot_id.clone(),
             self.now.wall,
         );
-        self.w.live.shown.entry(placement).or_default().own.resume(self.now.boot_ms);
+        self.w.live.shown.entry(placement).or_default().own.begin(self.now.boot_ms);
         self.edit(placement, |r| {
             r.next_attempt_at = None;
             if own_end {

@@ -78,6 +78,13 @@ pub enum Event {
         /// How.
         result: Result<Done, Failure>,
     },
+    /// The engine's part of an operation took so long; told before its result.
+    Called {
+        /// Which.
+        op: OpId,
+        /// How long.
+        took: Span,
+    },
     /// An operation got on.
     Progressed {
         /// Which.

@@ -158,7 +158,7 @@ impl Turn<'_> {
         let life = self.w.live.engine.life().map(str::to_owned);
         let boot_id = self.w.boot_id.clone();
         let health = self.health_of(placement, container);
-        let own = self.w.live.shown.get(&placement).map(|s| s.own.ms);
+        let own = self.w.live.shown.get(&placement).and_then(|s| s.own.ms(self.now.boot_ms));
         let stopped = self.record(placement).is_some_and(|r| r.stop_wanted().is_some());
         let before = known.map(|a| a.status.state);
         let rising = before.is_some_and(|state| state < State::Running);

@@ -98,7 +98,6 @@ impl Turn<'_> {
         if let Target::Attempt(placement) = &target {
             let shown = live.shown.entry(*placement).or_default();
             shown.progress = Some(Progress { step: kind.step().to_owned(), done: 0, total: 0 });
-            shown.own.pause(self.now.boot_ms);
         }
         let lost_at = self.now.boot_ms.saturating_add(lost_after(kind, grace));
         live.ops.insert(n, Op { kind, target, number, container, lost_at });
@@ -140,15 +139,20 @@ impl Turn<'_> {
         }
         let Some(op) = self.w.live.ops.remove(&id.n) else { return };
         self.w.live.busy.remove(&op.target);
-        if let Target::Attempt(placement) = op.target {
-            self.w.live.shown.entry(placement).or_default().own.resume(self.now.boot_ms);
-        }
         match result {
             Ok(done) => {
                 self.w.live.retries.remove(&op.target);
                 self.on_success(&op, done);
             }
             Err(failure) => self.on_failure(&op, failure),
+        }
+    }
+
+    /// A call of the engine for an operation took so long.
+    pub fn on_called(&mut self, id: OpId, took: Span) {
+        let op = self.w.live.ops.get(&id.n).filter(|_| id.life == self.w.life);
+        if let Some(Target::Attempt(placement)) = op.map(|op| &op.target) {
+            self.w.live.shown.entry(*placement).or_default().own.called(took);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use orca_api::id::PlacementId;
 use orca_api::link::{PlacementStatus, Progress};
+use orca_api::units::Span;
 
 use super::defaults::{PROGRESS_EVERY, RESEND, SWEEP_BUSY, SWEEP_IDLE, SWEEP_LOST};
 use super::io::{Effect, PlacementRecord};
@@ -40,25 +41,29 @@ impl Shown {
     }
 }
 
-/// A clock that runs while an attempt waits for orca and not for the engine.
+/// How long an attempt has been under way, and how much of that was the engine's.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct OwnTime {
-    /// Milliseconds so far.
-    pub ms: u64,
+    /// When it was taken up, on the boot clock.
     since: Option<u64>,
+    /// Milliseconds of the engine's calls for it.
+    engine_ms: u64,
 }
 
 impl OwnTime {
-    /// The engine has done its part.
-    pub fn resume(&mut self, boot_ms: u64) {
-        self.since = Some(boot_ms);
+    /// It is taken up.
+    pub fn begin(&mut self, boot_ms: u64) {
+        *self = Self { since: Some(boot_ms), engine_ms: 0 };
     }
 
-    /// It is the engine's turn.
-    pub fn pause(&mut self, boot_ms: u64) {
-        if let Some(since) = self.since.take() {
-            self.ms = self.ms.saturating_add(boot_ms.saturating_sub(since));
-        }
+    /// A call of the engine for it took so long.
+    pub fn called(&mut self, took: Span) {
+        self.engine_ms = self.engine_ms.saturating_add(took.ms());
+    }
+
+    /// Milliseconds that orca itself took; `None` for one that an earlier life took up.
+    pub fn ms(&self, boot_ms: u64) -> Option<u64> {
+        self.since.map(|since| boot_ms.saturating_sub(since).saturating_sub(self.engine_ms))
     }
 }
 
@@ -162,5 +167,21 @@ impl Turn<'_> {
         if !placements.is_empty() {
             self.effects.push(Effect::Report { placements });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_the_engine_is_not_orcas_own() {
+        let mut own = OwnTime::default();
+        assert_eq!(own.ms(5000), None);
+        own.begin(1000);
+        own.called(Span::from_ms(250));
+        own.called(Span::from_ms(100));
+        assert_eq!(own.ms(1360), Some(10));
+        assert_eq!(own.ms(1300), Some(0), "clocks of different parts may differ by a tick");
     }
 }

@@ -58,6 +58,7 @@ impl Turn<'_> {
                 None if !self.w.live.engine.is_gone() => self.vanish(&container),
                 None => {}
             },
+            Event::Called { op, took } => self.on_called(op, took),
             Event::Done { op, result } => self.on_done(op, result),
             Event::Progressed { op, progress } => self.on_progressed(op, progress),
             Event::Checked { container, health, failing } => self.on_checked(&container, health, failing),
