@@ -159,3 +159,16 @@ proptest! {
         prop_assert_eq!(counts(refusal), counts(batch.refusal));
     }
 }
+
+#[test]
+fn debug_seed() {
+    let (mut dice, told, mut scheduler) = history(1804059960916264508, 40);
+    let request = random_request(&mut dice, &told.ids());
+    let reference = Reference { told: &told, request: &request };
+    println!("{request:?}");
+    println!("{:?} best {:?}", scheduler.place(&request), reference.best());
+    for node in told.nodes.values() {
+        println!("{} {:?} {:?} {:?} {:?}", node.id, reference.failed(node), reference.cost(node), node.allocatable(), node.load);
+    }
+    for n in scheduler.explain(&request).nodes { println!("{} {:?} {:?} {:?}", n.id, n.score, n.parts, n.filters.iter().filter(|f| !f.ok).map(|f| &f.text).collect::<Vec<_>>()); }
+}

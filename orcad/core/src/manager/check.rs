@@ -30,7 +30,7 @@ pub fn check_manager(manager: &Manager) -> Vec<String> {
             match d.placements.get(&placement) {
                 None => wrong.push(format!("task {} has no placement {placement}", task.name)),
                 Some(p) if p.task != task.id => {
-                    wrong.push(format!("placement {placement} is not of task {}", task.name))
+                    wrong.push(format!("placement {placement} is not of task {}", task.name));
                 }
                 Some(_) => {}
             }

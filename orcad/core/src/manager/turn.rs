@@ -57,7 +57,7 @@ impl Manager {
             Event::Hello { token, node, hello } => turn.on_hello(token, node, *hello),
             Event::Polled { node, life, conditions, .. } => turn.on_polled(node, life, conditions),
             Event::Reported { token, node, life, placements } => {
-                turn.on_reported(token, node, life, placements)
+                turn.on_reported(token, node, life, placements);
             }
             Event::Goodbye { node, goodbye } => turn.on_goodbye(node, &goodbye),
             Event::Measured { node, load } => turn.on_measured(node, load),
