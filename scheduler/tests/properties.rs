@@ -83,9 +83,16 @@ proptest! {
                 prop_assert_eq!(reference.failed(node), None);
                 let chosen = reference.cost(node);
                 prop_assert_eq!((chosen.0, chosen.1), (avoided, over));
-                prop_assert!(chosen.2 <= cost * 1.0001 + 1e-5, "{} costs {}, the best {cost}", choice.node, chosen.2);
+                // one unit of a growth, the grain of whole numbers, is all that may be between them
+                let grain = reference.grain();
+                prop_assert!(
+                    chosen.2 <= cost * 1.0001 + grain,
+                    "{} costs {}, the best {cost}",
+                    choice.node,
+                    chosen.2
+                );
                 let stated = choice.cost as f64 / 1e6;
-                prop_assert!(stated > 8e6 || (stated - chosen.2).abs() <= cost * 1e-3 + 1e-5, "stated {stated}, is {}", chosen.2);
+                prop_assert!((stated - chosen.2).abs() <= cost * 1e-3 + grain, "stated {stated}, is {}", chosen.2);
             }
             (Err(refusal), None) => {
                 let counts = refusal.counts.iter().map(|c| (c.filter.clone(), c.nodes)).collect();
@@ -158,17 +165,4 @@ proptest! {
         };
         prop_assert_eq!(counts(refusal), counts(batch.refusal));
     }
-}
-
-#[test]
-fn debug_seed() {
-    let (mut dice, told, mut scheduler) = history(1804059960916264508, 40);
-    let request = random_request(&mut dice, &told.ids());
-    let reference = Reference { told: &told, request: &request };
-    println!("{request:?}");
-    println!("{:?} best {:?}", scheduler.place(&request), reference.best());
-    for node in told.nodes.values() {
-        println!("{} {:?} {:?} {:?} {:?}", node.id, reference.failed(node), reference.cost(node), node.allocatable(), node.load);
-    }
-    for n in scheduler.explain(&request).nodes { println!("{} {:?} {:?} {:?}", n.id, n.score, n.parts, n.filters.iter().filter(|f| !f.ok).map(|f| &f.text).collect::<Vec<_>>()); }
 }

@@ -155,7 +155,8 @@ impl Reference<'_> {
         Self::numbers(counted.cpu, counted.memory, resources.disk)
     }
 
-    fn epvm(&self, node: &Node) -> f64 {
+    /// Price and growth of each resource.
+    fn priced(&self, node: &Node) -> [(f64, f64); 3] {
         let mut used = [0.0; 3];
         for held in self.on(node) {
             for (sum, more) in used.iter_mut().zip(Self::weight(held.resources)) {
@@ -167,7 +168,7 @@ impl Reference<'_> {
         let reserve = Self::numbers(node.reserve.cpu, node.reserve.memory, node.reserve.disk);
         let stalled = [load.pressure.cpu, load.pressure.memory, load.pressure.io];
         let (whole, weight) = (Self::whole(node), Self::weight(self.request.resources));
-        let cost = |r: usize| {
+        let term = |r: usize| {
             let share = |part: f64| if part == 0.0 { 0.0 } else { (6.0 * part / whole[r]).min(7.5) };
             let busy = used[r].max(measured[r] - reserve[r]).max(0.0);
             let price = (share(busy) + 6.0 * f64::from(stalled[r].min(1000)) / 1000.0).min(7.5).exp2();
@@ -176,9 +177,9 @@ impl Reference<'_> {
                 taking().map(|n| Self::whole(n)[r] as u64).sum::<u64>() / taking().count().max(1) as u64;
             let size =
                 ((whole[r] as u64) << 8).checked_div(mean).unwrap_or(256).clamp(4, 64 << 8) as f64 / 256.0;
-            price * (share(weight[r]).exp2() - 1.0) * size
+            (price, (share(weight[r]).exp2() - 1.0) * size)
         };
-        (0..3).map(cost).sum()
+        [term(0), term(1), term(2)]
     }
 
     fn binpack(&self, node: &Node) -> f64 {
@@ -240,15 +241,29 @@ impl Reference<'_> {
         let keeps_away =
             matches!(self.request.algorithm, Algorithm::Epvm | Algorithm::Spread | Algorithm::Binpack);
         let base = match self.request.algorithm {
-            Algorithm::Epvm => self.epvm(node),
+            Algorithm::Epvm => self.priced(node).iter().map(|(price, growth)| price * growth).sum(),
             Algorithm::Spread => self.on(node).len() as f64 + 1.0,
             Algorithm::Binpack => self.binpack(node),
             Algorithm::Greedy | Algorithm::RoundRobin => 1.0,
         };
+        (self.request.avoid.contains(&node.id), self.over(node), base * self.factor(node, keeps_away))
+    }
+
+    /// What points multiply a node's cost by.
+    fn factor(&self, node: &Node, keeps_away: bool) -> f64 {
         let away =
             if keeps_away { self.siblings(node) as f64 * f64::from(self.request.keep_away.0) } else { 0.0 };
-        let points = (self.preferred(node) + away).clamp(-400.0, 400.0);
-        (self.request.avoid.contains(&node.id), self.over(node), base * (points / 50.0).exp2())
+        ((self.preferred(node) + away).clamp(-400.0, 400.0) / 50.0).exp2()
+    }
+
+    /// The most that whole numbers can be off on a node that fits: a unit of each growth, 2⁻²⁰.
+    pub fn grain(&self) -> f64 {
+        let fitting = self.told.nodes.values().filter(|node| self.failed(node).is_none());
+        let grain = |node: &Node| {
+            let prices: f64 = self.priced(node).iter().map(|(price, _)| price).sum();
+            2.0 * prices * self.factor(node, true) / f64::from(1 << 20)
+        };
+        fitting.map(grain).fold(1e-5, f64::max)
     }
 
     /// The lowest cost of a node that fits.
