@@ -65,5 +65,6 @@ median_orca=$(rank "$orca_dir/orca.ms" 50)
 printf '%-34s %8s %8s\n' "$pairs pairs, milliseconds" median p90
 printf '%-34s %8s %8s\n' 'docker run -d' "$median_docker" "$(rank "$orca_dir/docker.ms" 90)"
 printf '%-34s %8s %8s\n' 'orcactl task start, to running' "$median_orca" "$(rank "$orca_dir/orca.ms" 90)"
-printf '%-34s %8s %8s\n' 'of it in orcad, without the engine' "$(rank "$orca_dir/own.ms" 50)" "$(rank "$orca_dir/own.ms" 90)"
+# Where the engine's event overtakes the answer to the start, the record holds the engine's part too: no percentile.
+printf '%-34s %8s\n' 'of it in orcad, without the engine' "$(rank "$orca_dir/own.ms" 50)"
 printf '%-34s %8s\n' 'ratio of medians' "$(awk -v a="$median_orca" -v b="$median_docker" 'BEGIN { printf "%.2f", a / b }')"

@@ -98,7 +98,12 @@ fn refusals(verdicts: &[NodeVerdict]) -> Vec<String> {
     let mut lines = Vec::new();
     for node in verdicts {
         for filter in node.filters.iter().filter(|filter| !filter.passes) {
-            lines.push(format!("{}: {}: {}", node.node, filter.filter, filter.text));
+            // A filter's own words may begin with its name.
+            if filter.text.starts_with(&filter.filter) {
+                lines.push(format!("{}: {}", node.node, filter.text));
+            } else {
+                lines.push(format!("{}: {}: {}", node.node, filter.filter, filter.text));
+            }
         }
     }
     lines

@@ -86,7 +86,9 @@ impl Manager {
         let age = |since| Span::from_secs(now.wall.since(since).ms() / 1000);
         let reason = view.reason.map_or_else(String::new, |r| format!(", reason {r}"));
         story.push(format!("{} for {}{reason}", view.state, age(view.since)));
-        if !view.message.is_empty() {
+        // What fits nowhere is told by the verdict, and this is the explanation that its hint leads to.
+        let no_fit = view.reason == Some(Reason::NoFit);
+        if !view.message.is_empty() && !no_fit {
             story.push(view.message.clone());
         }
         if let Some(progress) = &view.progress {
@@ -136,7 +138,7 @@ impl Manager {
         if let Some(warning) = &view.warning {
             story.push(warning.clone());
         }
-        if !view.hint.is_empty() && view.state != State::Running {
+        if !view.hint.is_empty() && view.state != State::Running && !no_fit {
             story.push(format!("hint: {}", view.hint));
         }
         story
