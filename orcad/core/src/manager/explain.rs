@@ -29,7 +29,7 @@ impl Manager {
     /// Explains where a spec would run, without starting it.
     pub fn explain_spec(&self, spec: &TaskSpec) -> Explanation {
         let request = self.request(None, spec);
-        let mut explanation = view(&self.scheduler.explain_listing(&request, NODES_LISTED), &request);
+        let mut explanation = self.view(&self.scheduler.explain_listing(&request, NODES_LISTED), &request);
         explanation.verdict = if explanation.fits {
             format!("it would run: {}", explanation.verdict)
         } else {
@@ -48,9 +48,9 @@ impl Manager {
             Some(own) => {
                 let mut without: Scheduler = self.scheduler.clone();
                 without.release(own.id);
-                view(&without.explain_listing(&request, NODES_LISTED), &request)
+                self.view(&without.explain_listing(&request, NODES_LISTED), &request)
             }
-            None => view(&self.scheduler.explain_listing(&request, NODES_LISTED), &request),
+            None => self.view(&self.scheduler.explain_listing(&request, NODES_LISTED), &request),
         };
         let name = &task.name;
         let view = self.task_view(id, now)?;
@@ -77,6 +77,31 @@ impl Manager {
         }
         explanation.story = self.story(task, placement.map(AsRef::as_ref), now);
         Some(explanation)
+    }
+
+    /// A text of the scheduler, which knows tasks by id alone, with their names.
+    pub(super) fn with_names(&self, text: &str) -> String {
+        let named = |word: &str| {
+            let id = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            let name = id.parse::<TaskId>().ok().and_then(|id| self.durable.tasks.get(&id)).map(|t| &t.name);
+            name.map_or_else(|| word.to_owned(), |name| word.replace(id, name.as_str()))
+        };
+        text.split(' ').map(named).collect::<Vec<_>>().join(" ")
+    }
+
+    fn view(&self, from: &scheduler::Explanation, request: &scheduler::Request) -> Explanation {
+        let mut view = view(from, request);
+        view.verdict = self.with_names(&view.verdict);
+        for filter in view.nodes.iter_mut().flat_map(|node| &mut node.filters).filter(|f| !f.passes) {
+            filter.text = self.with_names(&filter.text);
+        }
+        for refused in &mut view.refused {
+            refused.example = self.with_names(&refused.example);
+        }
+        for suggestion in &mut view.suggestions {
+            *suggestion = self.with_names(suggestion);
+        }
+        view
     }
 
     /// What happened to a task, in the order a person asks: what, why, since when, what comes next.

@@ -101,7 +101,10 @@ impl Turn<'_> {
         }
         match self.m.scheduler.place(&request) {
             Ok(choice) => self.bind(id, choice.node),
-            Err(refusal) => self.wait(id, Reason::NoFit, &refusal.to_string()),
+            Err(refusal) => {
+                let why = self.m.with_names(&refusal.to_string());
+                self.wait(id, Reason::NoFit, &why);
+            }
         }
     }
 

@@ -223,6 +223,7 @@ fn two_tasks_cannot_have_one_port() {
     b.start("a", r#"{"image":"nginx","ports":["80:80"]}"#, false).unwrap();
     let view = b.start("b", r#"{"image":"nginx","ports":["80:81"]}"#, false).unwrap();
     assert_eq!(view.reason, Some(Reason::NoFit));
+    assert!(view.message.contains("taken by task a"), "its holder is named: {}", view.message);
     assert!(view.message.contains("80"), "{}", view.message);
 }
 
