@@ -98,6 +98,7 @@ impl Turn<'_> {
         if let Target::Attempt(placement) = &target {
             let shown = live.shown.entry(*placement).or_default();
             shown.progress = Some(Progress { step: kind.step().to_owned(), done: 0, total: 0 });
+            shown.own.call(self.now.boot_ms);
         }
         let lost_at = self.now.boot_ms.saturating_add(lost_after(kind, grace));
         live.ops.insert(n, Op { kind, target, number, container, lost_at });

@@ -48,22 +48,31 @@ pub(super) struct OwnTime {
     since: Option<u64>,
     /// Milliseconds of the engine's calls for it.
     engine_ms: u64,
+    /// When the present call was asked for: the engine may tell of its effect before it answers.
+    calling: Option<u64>,
 }
 
 impl OwnTime {
     /// It is taken up.
     pub fn begin(&mut self, boot_ms: u64) {
-        *self = Self { since: Some(boot_ms), engine_ms: 0 };
+        *self = Self { since: Some(boot_ms), ..Self::default() };
     }
 
-    /// A call of the engine for it took so long.
+    /// A call of the engine for it is asked for.
+    pub fn call(&mut self, boot_ms: u64) {
+        self.calling = Some(boot_ms);
+    }
+
+    /// That call took so long.
     pub fn called(&mut self, took: Span) {
+        self.calling = None;
         self.engine_ms = self.engine_ms.saturating_add(took.ms());
     }
 
     /// Milliseconds that orca itself took; `None` for one that an earlier life took up.
     pub fn ms(&self, boot_ms: u64) -> Option<u64> {
-        self.since.map(|since| boot_ms.saturating_sub(since).saturating_sub(self.engine_ms))
+        let calling = self.calling.map_or(0, |since| boot_ms.saturating_sub(since));
+        self.since.map(|since| boot_ms.saturating_sub(since).saturating_sub(self.engine_ms + calling))
     }
 }
 
@@ -182,6 +191,10 @@ mod tests {
         own.called(Span::from_ms(250));
         own.called(Span::from_ms(100));
         assert_eq!(own.ms(1360), Some(10));
+        own.call(1360);
+        assert_eq!(own.ms(1400), Some(10), "told of before the answer");
+        own.called(Span::from_ms(45));
+        assert_eq!(own.ms(1410), Some(15));
         assert_eq!(own.ms(1300), Some(0), "clocks of different parts may differ by a tick");
     }
 }
