@@ -1,7 +1,5 @@
 //! The commands that concern the whole, or orcactl itself.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 
@@ -89,12 +87,4 @@ pub enum Shell {
     Zsh,
     /// fish
     Fish,
-}
-
-/// `man`.
-#[derive(Debug, Args)]
-pub struct ManArgs {
-    /// The folder; it is made where it is missing
-    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
-    pub folder: PathBuf,
 }

@@ -208,10 +208,3 @@ Examples:
   orcactl completion bash > /etc/bash_completion.d/orcactl
   orcactl completion fish > ~/.config/fish/completions/orcactl.fish
 ";
-
-/// `orcactl man`
-pub const MAN: &str = "\
-Examples:
-  orcactl man target/man
-  orcactl man /usr/local/share/man/man1
-";

@@ -130,9 +130,6 @@ pub enum Command {
     /// Print a completion script for a shell
     #[command(before_help = examples::COMPLETION)]
     Completion(cluster::CompletionArgs),
-    /// Write the man pages into a folder
-    #[command(hide = true, before_help = examples::MAN)]
-    Man(cluster::ManArgs),
 }
 
 /// The clap tree, with the template of help on every level.

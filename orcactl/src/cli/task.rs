@@ -33,7 +33,7 @@ pub enum TaskCommand {
     #[command(before_help = examples::TASK_INSPECT)]
     Inspect(InspectArgs),
     /// Say why a task runs where it runs, or why not
-    #[command(before_help = examples::TASK_EXPLAIN)]
+    #[command(before_help = examples::TASK_EXPLAIN, override_usage = "orcactl task explain [OPTIONS] NAME\n       orcactl task explain [OPTIONS] -f FILE\n       orcactl task explain [OPTIONS] --image IMAGE")]
     Explain(Box<ExplainArgs>),
     /// Show the output of a task
     #[command(before_help = examples::TASK_LOGS)]

@@ -16,7 +16,6 @@ use crate::settings::Settings;
 pub mod completion;
 pub mod doctor;
 pub mod events;
-pub mod man;
 pub mod node;
 pub mod role;
 pub mod status;
@@ -60,7 +59,6 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Events(args) => events::run(&client, printer(args.output), &args).await,
         Command::Version(args) => version::run(&client, printer(args.output)).await,
         Command::Completion(args) => completion::run(args.shell),
-        Command::Man(args) => man::run(&args.folder),
     }
 }
 

@@ -70,20 +70,3 @@ fn completion_offers_the_names_that_exist() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("web\trunning, nginx:1.27") && !text.contains("job"), "{text}");
 }
-
-#[test]
-fn man_pages() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("man").display().to_string();
-    let text = run_alone(&format!("man {path}"));
-    assert!(text.contains("exit code: 0"), "{text}");
-    let mut names: Vec<String> =
-        std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    assert!(
-        names.contains(&"orcactl.1".to_owned()) && names.contains(&"orcactl-task.1".to_owned()),
-        "{names:?}"
-    );
-    let page = std::fs::read_to_string(format!("{path}/orcactl-task.1")).unwrap();
-    assert!(page.contains(".SH \"ORCACTL TASK START\"") && page.contains("publish"), "{page}");
-}
