@@ -118,11 +118,11 @@ pub fn link(bytes: &[u8]) {
     let now = Now { wall: Time::from_ms(2_000), boot_ms: 1_000 };
     let mut take = |event: Event| drop(manager.step(event, now, &mut Counted(9)));
     if let (Ok(hello), Some(node)) = (tolerant::<Hello>(bytes), node) {
-        take(Event::Hello { token: Token(1), node, hello: Box::new(hello) });
+        take(Event::Hello { token: Token(1), node, address: None, hello: Box::new(hello) });
     }
     if let (Ok(report), Some(node)) = (tolerant::<Report>(bytes), node) {
         let life = report.life;
-        take(Event::Hello { token: Token(2), node, hello: Box::new(a_hello(life)) });
+        take(Event::Hello { token: Token(2), node, address: None, hello: Box::new(a_hello(life)) });
         take(Event::Reported { token: Token(3), node, life, placements: report.placements });
     }
     if let (Ok(goodbye), Some(node)) = (tolerant::<Goodbye>(bytes), node) {

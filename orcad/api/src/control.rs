@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::cluster::{DrainView, LinkView};
 use crate::id::{ClusterId, NodeId, PlacementId, TaskId};
 use crate::link::{AttemptStatus, Progress, PublishedPort};
 use crate::load::{NodeLoad, TaskLoad};
@@ -59,8 +60,12 @@ pub struct RestartTask {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetAvailability {
-    /// `active` or `paused`.
+    /// `active`, `paused` or `draining`.
     pub availability: Availability,
+    /// Draining: what has not left after this is stopped all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub deadline: Option<Span>,
 }
 
 /// Explain a spec without starting it.
@@ -229,6 +234,16 @@ pub struct NodeView {
     pub version: String,
     /// Version of its engine.
     pub engine: String,
+    /// The address that its connections come from; absent for the manager's own node and until it was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// How far its clock is ahead of the manager's, in milliseconds.
+    #[serde(default)]
+    pub clock_ahead_ms: i64,
+    /// Until when its certificate is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub certificate_expires_at: Option<Time>,
 }
 
 /// CPU of a node, in CPUs.
@@ -291,6 +306,12 @@ pub struct NodeDetail {
     pub load: Option<NodeLoad>,
     /// The tasks on it.
     pub tasks_on_node: Vec<TaskView>,
+    /// While it is being drained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainView>,
+    /// Where what it reports of itself differs from what counts: `label rack: b, not a`.
+    #[serde(default)]
+    pub differs: Vec<String>,
 }
 
 /// Use of one task.
@@ -486,8 +507,11 @@ pub struct Status {
     pub tasks: BTreeMap<Phase, u32>,
     /// What needs a person's eye, most important first.
     pub attention: Vec<Attention>,
-    /// The nodes.
+    /// The nodes; on a worker, this one alone.
     pub node_list: Vec<NodeView>,
+    /// On a worker: its way to the manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkView>,
 }
 
 /// Something that needs a person's eye.

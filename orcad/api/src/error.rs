@@ -84,6 +84,8 @@ codes! {
     Changed = 1010, 412, FAILED, "it was changed by somebody else";
     /// Too many connections or streams.
     Busy = 1011, 503, FAILED, "too many requests at once";
+    /// Too many requests of one kind in a short time.
+    TooOften = 1012, 429, FAILED, "too many requests in a short time";
 
     /// No such task.
     NoSuchTask = 2001, 404, NO_SUCH, "no such task";
@@ -113,6 +115,31 @@ codes! {
     WouldStrand = 2204, 409, FAILED, "tasks would be stranded";
     /// This node has no such role.
     NoSuchRole = 2205, 409, FAILED, "this node has no such role";
+    /// Only a manager can answer that, and this node is none.
+    NotManager = 2206, 421, FAILED, "this node is no manager";
+    /// The node was removed from its cluster, or its certificate was revoked.
+    Removed = 2207, 410, FAILED, "this node was removed from the cluster";
+
+    /// The join token is not known to this cluster.
+    BadToken = 2301, 403, NOT_ALLOWED, "the join token is not valid";
+    /// The join token has expired, was used up, or was revoked.
+    TokenSpent = 2302, 403, NOT_ALLOWED, "the join token is spent";
+    /// Who answers there is not the cluster of the token.
+    WrongCluster = 2303, 409, FAILED, "another cluster answers there";
+    /// No manager can be reached.
+    NoManager = 2304, 503, UNREACHABLE, "no manager can be reached";
+    /// The clocks of the two machines differ too much.
+    ClockOff = 2305, 409, FAILED, "the clock is off";
+    /// One of the two versions is too old for the other.
+    VersionApart = 2306, 409, FAILED, "the versions do not fit together";
+    /// A worker needs an engine, and there is none.
+    NoEngine = 2307, 409, FAILED, "there is no engine";
+    /// This machine's own cluster has tasks or nodes.
+    OwnWork = 2308, 409, FAILED, "this machine has work of its own";
+    /// No such token.
+    NoSuchToken = 2309, 404, NO_SUCH, "no such token";
+    /// No such certificate.
+    NoSuchCertificate = 2310, 404, NO_SUCH, "no such certificate";
 
     /// The caller may not do this.
     NotAllowed = 3001, 403, NOT_ALLOWED, "not allowed";

@@ -160,6 +160,14 @@ id!(
     RequestId
 );
 id!(
+    /// A join token; it tells nothing of the secret.
+    TokenId
+);
+id!(
+    /// A certificate of a person or a program: `cluster admin-cert`.
+    CertificateId
+);
+id!(
     /// One life of a daemon process; results of operations of an older life are dropped.
     LifeId
 );

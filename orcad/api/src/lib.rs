@@ -12,10 +12,12 @@
 //!
 //! This crate knows nothing of sockets, clocks, files, threads, SQL or Docker, and must never learn.
 
+pub mod cluster;
 pub mod control;
 pub mod error;
 pub mod id;
 pub mod image;
+pub mod join;
 pub mod link;
 pub mod load;
 pub mod name;

@@ -10,6 +10,7 @@ use utoipa::openapi::{
     ResponseBuilder,
 };
 
+use crate::cluster;
 use crate::control;
 use crate::error::Problem;
 use crate::route::{Entry, Method, ROUTES};
@@ -135,6 +136,21 @@ fn components() -> utoipa::openapi::Components {
         control::Status,
         control::VersionView,
         control::RolesView,
+        cluster::CreateToken,
+        cluster::SetCluster,
+        cluster::SetLabels,
+        cluster::IssueCertificate,
+        cluster::StartWorker,
+        cluster::StartManager,
+        cluster::StopRole,
+        cluster::TokenView,
+        cluster::TokenAnswer,
+        cluster::CertificateView,
+        cluster::IssuedCertificate,
+        cluster::ClusterView,
+        cluster::DrainView,
+        cluster::LinkView,
+        cluster::NodeGone,
         Problem,
     );
     all.sort_by(|a, b| a.0.cmp(&b.0));

@@ -116,10 +116,42 @@ routes! {
     /// Events.
     Events = Get "/v1/events", View, "What happened; with Accept: text/event-stream, also what happens", "", "events",
         [("since", "a revision: only what came after it"), ("limit", "at most this many, the newest"), ("task", "only of this task"), ("follow", "true: go on")];
+    /// Plan of a drain.
+    NodeDrainPlan = Get "/v1/nodes/{node}/drain", View, "What a drain of a node does, or would do", "", "DrainView", [];
+    /// Labels of a node.
+    NodeLabels = Put "/v1/nodes/{node}/labels", Admin, "Change the labels of a node", "SetLabels", "NodeView", [];
+    /// A node is down for certain.
+    NodeConfirmDown = Post "/v1/nodes/{node}/confirm-down", Admin, "Say that a node is down for certain: its tasks are placed elsewhere", "", "NodeView", [];
+    /// Remove a node.
+    NodeRemove = Delete "/v1/nodes/{node}", Admin, "Remove a node from the cluster", "", "NodeGone", [("force", "true: though it has tasks, or answers still")];
+    /// Join tokens.
+    TokenList = Get "/v1/tokens", View, "The join tokens that are still good, without their secrets", "", "List<TokenView>", [];
+    /// A new join token.
+    TokenCreate = Post "/v1/tokens", Admin, "Make a join token, and open the port of the link", "CreateToken", "TokenAnswer", [];
+    /// Revoke a join token.
+    TokenRevoke = Delete "/v1/tokens/{token}", Admin, "Revoke a join token", "", "TokenView", [];
+    /// The cluster.
+    ClusterInspect = Get "/v1/cluster", View, "The cluster as such", "", "ClusterView", [];
+    /// Settings of the cluster.
+    ClusterSet = Put "/v1/cluster", Admin, "Set what counts for the cluster as a whole", "SetCluster", "ClusterView", [];
+    /// Replace the CA.
+    CaRotate = Post "/v1/cluster/ca/rotate", Admin, "Replace the cluster's CA and every certificate", "", "ClusterView", [];
+    /// Certificates of people.
+    CertificateList = Get "/v1/cluster/certificates", View, "The certificates of people and programs", "", "List<CertificateView>", [];
+    /// A new certificate.
+    CertificateIssue = Post "/v1/cluster/certificates", Admin, "Make a certificate for a person or a program", "IssueCertificate", "IssuedCertificate", [];
+    /// Revoke a certificate.
+    CertificateRevoke = Delete "/v1/cluster/certificates/{certificate}", Admin, "Revoke a certificate of a person or a program", "", "CertificateView", [];
     /// Start the manager role.
-    ManagerStart = Post "/v1/roles/manager", Admin, "Make this node a manager", "", "RolesView", [];
+    ManagerStart = Post "/v1/roles/manager", Admin, "Make this node a manager that others can join", "StartManager", "RolesView", [];
+    /// Stop the manager role.
+    ManagerStop = Delete "/v1/roles/manager", Admin, "Close the port of the link", "", "RolesView", [("force", "true: though nodes would be stranded")];
     /// Start the worker role.
-    WorkerStart = Post "/v1/roles/worker", Admin, "Make this node a worker", "", "RolesView", [];
+    WorkerStart = Post "/v1/roles/worker", Admin, "Make this node a worker, of its own cluster or of another", "StartWorker", "RolesView", [];
+    /// Stop the worker role.
+    WorkerStop = Delete "/v1/roles/worker", Admin, "Run no tasks on this node any more", "", "RolesView", [("force", "true: though tasks would be stranded")];
+    /// Leave the cluster.
+    Leave = Post "/v1/roles/leave", Admin, "Leave the cluster: this node is a cluster of one again", "StopRole", "RolesView", [];
 }
 
 impl Route {
@@ -174,6 +206,10 @@ pub fn decode(text: &str) -> Option<String> {
 
 /// Paths of the link, where the manager serves and workers ask.
 pub mod link {
+    /// ALPN of a connection on which the worker (or an admin's client) asks.
+    pub const ALPN_ASK: &[u8] = b"h2";
+    /// ALPN of a connection on which, though the worker dialled, the manager asks: HTTP/2 with the parts exchanged.
+    pub const ALPN_SERVE: &[u8] = b"orca-serve/1";
     /// [`crate::link::Hello`] → [`crate::link::Welcome`]
     pub const HELLO: &str = "/link/v1/hello";
     /// [`crate::link::Poll`] → [`crate::link::PollAnswer`], parked
@@ -182,6 +218,12 @@ pub mod link {
     pub const REPORT: &str = "/link/v1/report";
     /// digest after the last `/` → [`crate::link::SpecBody`]
     pub const SPEC: &str = "/link/v1/specs/";
+    /// [`crate::join::Join`] → [`crate::join::Joined`]; needs no certificate
+    pub const JOIN: &str = "/link/v1/join";
+    /// [`crate::join::Renew`] → [`crate::join::Renewed`]
+    pub const RENEW: &str = "/link/v1/renew";
+    /// nothing → nothing: the node wants to be drained and forgotten; answered when that is done, or 202 while it goes on
+    pub const LEAVE: &str = "/link/v1/leave";
     /// [`crate::link::Goodbye`] → nothing
     pub const GOODBYE: &str = "/link/v1/goodbye";
 }

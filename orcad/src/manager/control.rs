@@ -216,6 +216,7 @@ impl Control {
             Route::Events => events::events(self, &call).await,
             Route::ManagerStart => self.role_start(Role::Manager),
             Route::WorkerStart => self.role_start(Role::Worker),
+            _ => Err(Problem::new(Code::Internal, "not written yet")),
         }
     }
 
@@ -365,6 +366,7 @@ fn idempotency_key(
     };
     let owner = match &of.peer {
         Peer::Unix { uid, .. } => uid.to_string(),
+        Peer::Cert { id, .. } => id.clone(),
         Peer::Local => "local".to_owned(),
     };
     let digest = Sha256::new()

@@ -145,7 +145,7 @@ impl Link {
 
     async fn hello(&self, node: NodeId, hello: Hello) -> Result<Response<Body>, Problem> {
         let hello = Box::new(hello);
-        match self.manager.ask(move |token| Event::Hello { token, node, hello }).await? {
+        match self.manager.ask(move |token| Event::Hello { token, node, address: None, hello }).await? {
             Answer::Welcome(welcome) => Ok(ok(&welcome)),
             other => Err(unexpected(&other)),
         }

@@ -159,6 +159,10 @@ impl ManagerRole {
                     }
                 }
                 Effect::NotifyNode { node } => self.waiters.wake_node(node),
+                Effect::Probe { .. }
+                | Effect::CutNode { .. }
+                | Effect::CutCertificate { .. }
+                | Effect::Listen => {}
                 Effect::Publish { tasks, events, .. } => {
                     self.waiters.publish(events);
                     self.waiters.wake(&tasks);

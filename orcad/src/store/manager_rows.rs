@@ -22,7 +22,7 @@ impl Rows for ManagerRows {
     const KIND: Kind = Kind {
         name: "manager",
         application_id: u32::from_be_bytes(*b"orcM"),
-        migrations: &[include_str!("schema/manager-1.sql")],
+        migrations: &[include_str!("schema/manager-1.sql"), include_str!("schema/manager-2.sql")],
     };
 
     fn write(tx: &Transaction<'_>, _revision: u64, change: &Change) -> rusqlite::Result<()> {
@@ -63,6 +63,20 @@ impl Rows for ManagerRows {
             Change::PlacementGone { placement } => {
                 delete(tx, "DELETE FROM placement WHERE id = ?1", &text(placement))?;
             }
+            Change::TokenPut { record: r } => {
+                let sql = "INSERT OR REPLACE INTO token (id, expires_at, doc) VALUES (?1, ?2, ?3)";
+                tx.prepare_cached(sql)?.execute(params![text(r.id), r.expires_at.ms(), doc(r)?])?;
+            }
+            Change::TokenGone { token } => delete(tx, "DELETE FROM token WHERE id = ?1", &text(token))?,
+            Change::CertificatePut { record: r } => {
+                let sql =
+                    "INSERT OR REPLACE INTO certificate (id, name, expires_at, doc) VALUES (?1, ?2, ?3, ?4)";
+                let row = params![text(r.id), text(&r.name), r.expires_at.ms(), doc(r)?];
+                tx.prepare_cached(sql)?.execute(row)?;
+            }
+            Change::CertificateGone { certificate } => {
+                delete(tx, "DELETE FROM certificate WHERE id = ?1", &text(certificate))?;
+            }
             Change::RequestPut { record: r } => {
                 let sql = "INSERT OR REPLACE INTO request (key, at, doc) VALUES (?1, ?2, ?3)";
                 tx.prepare_cached(sql)?.execute(params![r.key, r.at.ms(), doc(r)?])?;
@@ -93,6 +107,12 @@ pub(super) fn load(connection: &Connection, path: &Path) -> Result<Vec<Change>, 
     })?;
     t.read("placement", "SELECT id, doc FROM placement ORDER BY id", |_, r| {
         changes.push(Change::PlacementPut { record: Arc::new(r) });
+    })?;
+    t.read("token", "SELECT id, doc FROM token ORDER BY id", |_, r| {
+        changes.push(Change::TokenPut { record: Arc::new(r) });
+    })?;
+    t.read("certificate", "SELECT id, doc FROM certificate ORDER BY id", |_, r| {
+        changes.push(Change::CertificatePut { record: Arc::new(r) });
     })?;
     t.read("request", "SELECT key, doc FROM request ORDER BY key", |_, r| {
         changes.push(Change::RequestPut { record: Arc::new(r) });

@@ -181,7 +181,7 @@ impl World {
                 let node = format!("n{}", self.rng.between(1, self.workers.len() as u64));
                 let availability =
                     if self.rng.chance(300) { Availability::Paused } else { Availability::Active };
-                Request::SetAvailability { node, set: SetAvailability { availability } }
+                Request::SetAvailability { node, set: SetAvailability { availability, deadline: None } }
             }
         }
     }
@@ -219,5 +219,9 @@ fn described(request: &Request) -> String {
         Request::Restart { task } => format!("restart {task}"),
         Request::Remove { task, force } => format!("remove {task}{}", if *force { " --force" } else { "" }),
         Request::SetAvailability { node, set } => format!("{node} {}", set.availability),
+        Request::SetLabels { node, .. }
+        | Request::ConfirmDown { node }
+        | Request::RemoveNode { node, .. } => node.clone(),
+        other => other.method().to_owned(),
     }
 }

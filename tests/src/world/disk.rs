@@ -21,8 +21,12 @@ impl Row for Change {
             Self::TaskGone { task } => (format!("2{task}"), false),
             Self::PlacementPut { record } => (format!("3{}", record.id), true),
             Self::PlacementGone { placement } => (format!("3{placement}"), false),
-            Self::RequestPut { record } => (format!("4{}", record.key), true),
-            Self::RequestGone { key } => (format!("4{key}"), false),
+            Self::TokenPut { record } => (format!("4{}", record.id), true),
+            Self::TokenGone { token } => (format!("4{token}"), false),
+            Self::CertificatePut { record } => (format!("5{}", record.id), true),
+            Self::CertificateGone { certificate } => (format!("5{certificate}"), false),
+            Self::RequestPut { record } => (format!("6{}", record.key), true),
+            Self::RequestGone { key } => (format!("6{key}"), false),
             Self::EventAdded { .. } | Self::EventsTrimmed { .. } | Self::Audited { .. } => return None,
         })
     }

@@ -244,6 +244,10 @@ impl World {
                     self.answer_poll(poll, true);
                 }
             }
+            Effect::Probe { .. }
+            | Effect::CutNode { .. }
+            | Effect::CutCertificate { .. }
+            | Effect::Listen => {}
             Effect::Publish { events, .. } => {
                 for e in events {
                     let name = e.task_name.as_ref().or(e.node_name.as_ref()).map_or("", |n| n.as_str());
@@ -300,7 +304,7 @@ impl World {
         match body {
             Up::Hello(hello) => {
                 let token = self.token(waiter);
-                self.manager_event(Event::Hello { token, node, hello });
+                self.manager_event(Event::Hello { token, node, address: None, hello });
             }
             Up::Report(placements) => {
                 let token = self.token(waiter);

@@ -24,7 +24,10 @@ pub async fn activate(client: &Client, printer: Printer, names: &[String]) -> Ou
 async fn set(client: &Client, printer: Printer, names: &[String], availability: Availability) -> Outcome {
     let mut each = Each::default();
     for name in names {
-        let call = client.call(Route::NodeAvailability).part(name).body(&SetAvailability { availability })?;
+        let call = client
+            .call(Route::NodeAvailability)
+            .part(name)
+            .body(&SetAvailability { availability, deadline: None })?;
         let asked = call.answer::<NodeView>().await;
         each.take(&printer, asked.map(|answer| answer.body));
     }

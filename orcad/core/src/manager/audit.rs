@@ -13,7 +13,16 @@ pub(super) fn object_of(request: &Request) -> String {
         Request::Stop { task, .. } | Request::Restart { task } | Request::Remove { task, .. } => {
             shortened(task)
         }
-        Request::SetAvailability { node, .. } => shortened(node),
+        Request::SetAvailability { node, .. }
+        | Request::SetLabels { node, .. }
+        | Request::ConfirmDown { node }
+        | Request::RemoveNode { node, .. } => shortened(node),
+        Request::CreateToken(token) => token.node.as_ref().map_or_else(String::new, ToString::to_string),
+        Request::RevokeToken { token } => shortened(token),
+        Request::Listen { address, .. } => shortened(address.as_deref().unwrap_or("closed")),
+        Request::IssueCertificate { name, .. } => name.to_string(),
+        Request::RevokeCertificate { certificate } => shortened(certificate),
+        Request::SetCluster(_) | Request::RotateCa { .. } => String::new(),
     }
 }
 

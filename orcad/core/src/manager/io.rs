@@ -3,16 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use orca_api::cluster::{CertificateView, CreateToken, NodeGone, SetCluster, SetLabels, TokenView};
 use orca_api::control::{EventView, NodeView, SetAvailability, StartTask, StopTask, TaskAnswer};
 use orca_api::error::Problem;
-use orca_api::id::{LifeId, NodeId, PlacementId, TaskId};
-use orca_api::link::{Generation, Goodbye, Hello, PlacementStatus, ReportAnswer, Welcome};
+use orca_api::id::{CertificateId, ClusterId, LifeId, NodeId, PlacementId, TaskId, TokenId};
+use orca_api::join::{CertRole, Secret};
+use orca_api::link::{Generation, Goodbye, Hello, NodeFacts, PlacementStatus, ReportAnswer, Welcome};
 use orca_api::load::NodeLoad;
+use orca_api::name::Name;
 use orca_api::node::Condition;
-use orca_api::units::Time;
+use orca_api::units::{Span, Time};
 use serde::{Deserialize, Serialize};
 
-use super::record::{AuditRecord, ClusterRecord, NodeRecord, PlacementRecord, RequestRecord, TaskRecord};
+use super::record::{
+    AuditRecord, CertificateRecord, ClusterRecord, NodeRecord, PlacementRecord, RequestRecord, TaskRecord,
+    TokenRecord,
+};
 
 /// Who waits for an answer; the shell's own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +35,15 @@ pub enum Peer {
         /// Its process; `None` where the kernel does not tell.
         pid: Option<i32>,
     },
+    /// Somebody with a certificate, over the network.
+    Cert {
+        /// What the certificate allows.
+        role: CertRole,
+        /// The node's id, or that of the certificate of a person.
+        id: String,
+        /// The address that the connection comes from.
+        address: String,
+    },
     /// The daemon itself.
     Local,
 }
@@ -38,6 +53,7 @@ impl std::fmt::Display for Peer {
         match self {
             Self::Unix { uid, pid: Some(pid) } => write!(f, "uid {uid} (pid {pid})"),
             Self::Unix { uid, pid: None } => write!(f, "uid {uid}"),
+            Self::Cert { role, id, address } => write!(f, "{role} {id} ({address})"),
             Self::Local => f.write_str("orcad"),
         }
     }
@@ -74,6 +90,60 @@ pub enum Request {
         /// What is allowed.
         set: SetAvailability,
     },
+    /// Change the labels of a node.
+    SetLabels {
+        /// Which.
+        node: String,
+        /// How.
+        set: SetLabels,
+    },
+    /// A node is down for certain: its tasks are placed elsewhere, whatever brake or lease there is.
+    ConfirmDown {
+        /// Which.
+        node: String,
+    },
+    /// Remove a node from the cluster.
+    RemoveNode {
+        /// Which.
+        node: String,
+        /// Though it has tasks, or answers still.
+        force: bool,
+    },
+    /// Make a join token.
+    CreateToken(CreateToken),
+    /// Revoke a join token, named by the beginning of its id.
+    RevokeToken {
+        /// Which.
+        token: String,
+    },
+    /// Set what counts for the cluster as a whole.
+    SetCluster(SetCluster),
+    /// Listen for nodes at this address, `ADDRESS:PORT`; `None` closes the port.
+    Listen {
+        /// Where.
+        address: Option<String>,
+        /// Though nodes would be stranded.
+        force: bool,
+    },
+    /// Record a certificate of a person or a program; the shell signs it once this is committed.
+    IssueCertificate {
+        /// Whose.
+        name: Name,
+        /// What it allows: `admin` or `view`.
+        role: CertRole,
+        /// How long it is good.
+        ttl: Option<Span>,
+    },
+    /// Revoke a certificate of a person or a program, named by name or by the beginning of its id.
+    RevokeCertificate {
+        /// Which.
+        certificate: String,
+    },
+    /// The CA was replaced: every node is to renew its certificate. (The shell made the new CA before it asked.)
+    RotateCa {
+        /// The digest of the new CA, in hexadecimal.
+        ca: String,
+    },
 }
 
 impl Request {
@@ -85,6 +155,16 @@ impl Request {
             Self::Restart { .. } => "task.restart",
             Self::Remove { .. } => "task.remove",
             Self::SetAvailability { .. } => "node.availability",
+            Self::SetLabels { .. } => "node.labels",
+            Self::ConfirmDown { .. } => "node.confirm-down",
+            Self::RemoveNode { .. } => "node.remove",
+            Self::CreateToken(_) => "token.create",
+            Self::RevokeToken { .. } => "token.revoke",
+            Self::SetCluster(_) => "cluster.set",
+            Self::Listen { .. } => "manager.listen",
+            Self::IssueCertificate { .. } => "certificate.issue",
+            Self::RevokeCertificate { .. } => "certificate.revoke",
+            Self::RotateCa { .. } => "ca.rotate",
         }
     }
 }
@@ -113,12 +193,53 @@ pub enum Event {
     Started,
     /// A client asks.
     Asked(Box<Asked>),
+    /// A machine asks to become a node, with the secret of a token. Nothing but the secret is known of it.
+    JoinAsked {
+        /// Who waits for the answer.
+        token: Token,
+        /// The address that it asks from.
+        address: String,
+        /// What it says; its request for a certificate is the shell's business.
+        join: Box<JoinAsked>,
+    },
+    /// A node got a new certificate.
+    Certified {
+        /// Which.
+        node: NodeId,
+        /// Until when it is good.
+        expires_at: Time,
+        /// The digest of the CA that signed it, in hexadecimal.
+        ca: String,
+    },
+    /// The node itself wants to leave the cluster: it is drained, and then forgotten.
+    LeaveAsked {
+        /// Who waits for the answer.
+        token: Token,
+        /// Which.
+        node: NodeId,
+    },
+    /// A connection of a node broke, or was closed: a hint to look after it at once.
+    Dropped {
+        /// Which.
+        node: NodeId,
+    },
+    /// What a probe of a node's address found.
+    Probed {
+        /// Which.
+        node: NodeId,
+        /// The number of the probe; an older one is ignored.
+        probe: u64,
+        /// What answered.
+        found: Found,
+    },
     /// A worker introduces itself.
     Hello {
         /// Who waits for the answer.
         token: Token,
         /// The node, known from the connection.
         node: NodeId,
+        /// The address that the connection comes from; `None` for the manager's own node.
+        address: Option<String>,
         /// What it says.
         hello: Box<Hello>,
     },
@@ -167,6 +288,29 @@ pub enum Event {
     Tick,
 }
 
+/// What a machine says that asks to become a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JoinAsked {
+    /// The version of the link that it speaks.
+    pub version: u32,
+    /// The digest of the token's secret ([`orca_api::join::Secret::digest`]).
+    pub secret: String,
+    /// What it is, and the name that it would like.
+    pub facts: NodeFacts,
+    /// Its clock.
+    pub clock: Time,
+}
+
+/// What answered at a node's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// The machine: it accepted or refused a connection.
+    Machine,
+    /// Nothing: the probe timed out, or there is no way to the address.
+    Silence,
+}
+
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
@@ -176,6 +320,40 @@ pub enum Answer {
     Task(Box<TaskAnswer>),
     /// A node after a mutation.
     Node(Box<NodeView>),
+    /// A node that was removed.
+    NodeGone(NodeGone),
+    /// A token that was made; its text is the shell's to write.
+    TokenMade {
+        /// It.
+        view: TokenView,
+        /// Its secret.
+        secret: Secret,
+    },
+    /// A token that was revoked.
+    Token(TokenView),
+    /// A certificate that is to be signed, or was revoked.
+    Certificate(CertificateView),
+    /// Settings, the port or the CA changed; how it is now is read.
+    Done {
+        /// Whether anything was changed.
+        changed: bool,
+    },
+    /// To a machine that asked to join: its certificate is to be signed.
+    Joined {
+        /// Its node id.
+        node: NodeId,
+        /// Its name.
+        name: Name,
+        /// The cluster.
+        cluster: ClusterId,
+        /// Something that a person should know.
+        warning: Option<String>,
+    },
+    /// To a node that wants to leave: whether it is forgotten by now; it asks again until it is.
+    Leaving {
+        /// Tasks that are still on it.
+        tasks: u32,
+    },
     /// To a worker's hello.
     Welcome(Welcome),
     /// To a worker's report.
@@ -197,6 +375,28 @@ pub enum Effect {
         /// The node.
         node: NodeId,
     },
+    /// Try to connect to a node's address (bare TCP, to the port its daemon would never need: any answer counts), and
+    /// step [`Event::Probed`]. Harmless to lose: it is asked for again.
+    Probe {
+        /// Which.
+        node: NodeId,
+        /// Its address, without a port.
+        address: String,
+        /// The number of the probe.
+        probe: u64,
+    },
+    /// Close every connection under this node's certificate: it was removed.
+    CutNode {
+        /// Which.
+        node: NodeId,
+    },
+    /// Close every connection under this certificate of a person: it was revoked.
+    CutCertificate {
+        /// Which.
+        certificate: CertificateId,
+    },
+    /// Open, move or close the port of the link as [`super::Manager::listen`] says.
+    Listen,
     /// Wake those who wait for these objects, and give the events to those who follow.
     Publish {
         /// The revision.
@@ -248,6 +448,26 @@ pub enum Change {
     PlacementGone {
         /// Which.
         placement: PlacementId,
+    },
+    /// A join token.
+    TokenPut {
+        /// It.
+        record: Arc<TokenRecord>,
+    },
+    /// A join token is spent or revoked.
+    TokenGone {
+        /// Which.
+        token: TokenId,
+    },
+    /// A certificate of a person or a program.
+    CertificatePut {
+        /// It.
+        record: Arc<CertificateRecord>,
+    },
+    /// A certificate of a person or a program has expired or was revoked: it is not let in any more.
+    CertificateGone {
+        /// Which.
+        certificate: CertificateId,
     },
     /// An idempotency key was used.
     RequestPut {

@@ -17,23 +17,28 @@
 //! It never sees clocks, files, sockets or SQL, and it never talks to the engine.
 
 mod audit;
+mod certificates;
 pub mod check;
 mod deadline;
 mod defaults;
 mod explain;
 pub mod io;
+mod join;
+mod liveness;
+mod members;
 mod nodes;
 mod place;
 pub mod record;
 mod report;
 mod restore;
+mod settings;
 mod state;
 mod tasks;
 mod turn;
 mod view;
 
 pub use defaults::HEARTBEAT;
-pub use io::{Answer, Asked, Change, Effect, Event, Peer, Request, Step, Token};
+pub use io::{Answer, Asked, Change, Effect, Event, Found, JoinAsked, Peer, Request, Step, Token};
 pub use restore::Replaced;
 pub use state::Manager;
 pub use view::LogSource;

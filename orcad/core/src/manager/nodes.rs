@@ -74,7 +74,7 @@ impl Turn<'_> {
     }
 
     /// A worker introduces itself: its inventory is merged before it gets work.
-    pub fn on_hello(&mut self, token: Token, node: NodeId, hello: Hello) {
+    pub fn on_hello(&mut self, token: Token, node: NodeId, _address: Option<String>, hello: Hello) {
         let Some(record) = self.m.durable.nodes.get(&node) else {
             self.reply(
                 token,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orca_api::id::{ClusterId, NodeId, PlacementId, TaskId};
+use orca_api::id::{CertificateId, ClusterId, NodeId, PlacementId, TaskId, TokenId};
+use orca_api::join::CertRole;
 use orca_api::link::{AttemptStatus, Generation, NodeFacts, PlacementStatus, PlacementWanted};
 use orca_api::name::Name;
 use orca_api::node::{Availability, NodeState, Role};
 use orca_api::spec::{Algorithm, TaskSpec};
 use orca_api::task::{Reason, State, Wanted};
-use orca_api::units::{Span, Time};
+use orca_api::units::{Bytes, Cpu, Span, Time};
 use serde::{Deserialize, Serialize};
 
 use super::io::Peer;
@@ -35,6 +36,71 @@ pub struct ClusterRecord {
     pub events_added: u64,
     /// A mark a day, oldest first: what old events are trimmed by.
     pub marks: Vec<EventMark>,
+    /// Where this manager listens for nodes, `ADDRESS:PORT`; `None`: the port is closed.
+    #[serde(default)]
+    pub listen: Option<String>,
+    /// Where managers can be reached, as an admin set it, `HOST:PORT`; empty: it is found out.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// What an admin set; `None`: the default.
+    #[serde(default)]
+    pub node_grace: Option<Span>,
+    /// What an admin set; `None`: the default.
+    #[serde(default)]
+    pub agent_grace: Option<Span>,
+    /// What an admin set; `None`: the default.
+    #[serde(default)]
+    pub certificate_ttl: Option<Span>,
+    /// The CA is being replaced: nodes whose certificate is not of this CA are to renew it.
+    #[serde(default)]
+    pub rotation: Option<Rotation>,
+}
+
+/// A replacement of the CA that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// The digest of the new CA, in hexadecimal.
+    pub ca: String,
+    /// Since when.
+    pub since: Time,
+}
+
+/// A join token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Its id.
+    pub id: TokenId,
+    /// The digest of its secret.
+    pub secret: String,
+    /// What machines become with it.
+    pub role: Role,
+    /// Only for a machine of this name.
+    pub node: Option<Name>,
+    /// When it was made.
+    pub created_at: Time,
+    /// Until when it is good.
+    pub expires_at: Time,
+    /// How many machines may still join with it.
+    pub uses_left: u32,
+    /// Who made it.
+    pub by: Peer,
+}
+
+/// A certificate of a person or a program. One without a record is not let in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CertificateRecord {
+    /// Its id, which is in it.
+    pub id: CertificateId,
+    /// Whose.
+    pub name: Name,
+    /// What it allows.
+    pub role: CertRole,
+    /// When it was made.
+    pub created_at: Time,
+    /// Until when it is good.
+    pub expires_at: Time,
+    /// Who asked for it.
+    pub by: Peer,
 }
 
 /// Where the events of a day begin.
@@ -71,6 +137,53 @@ pub struct NodeRecord {
     pub labels: BTreeMap<String, String>,
     /// The number of its set.
     pub generation: Generation,
+    /// The address that its connections come from, without a port; `None` for the manager's own node.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// Its data centre that counts: that of its join, and what an admin accepted.
+    #[serde(default)]
+    pub data_center: String,
+    /// The capacity that counts at most: that of its join, and what an admin accepted. `None` until its first hello.
+    #[serde(default)]
+    pub approved: Option<Capacity>,
+    /// Its certificate; `None` for the manager's own node.
+    #[serde(default)]
+    pub certificate: Option<NodeCertificate>,
+    /// While it is being drained.
+    #[serde(default)]
+    pub drain: Option<Drain>,
+    /// It wants to leave: it is forgotten once nothing is left on it.
+    #[serde(default)]
+    pub leaving: bool,
+}
+
+/// What a node may have at most for scheduling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// CPUs.
+    pub cpu: Cpu,
+    /// Memory.
+    pub memory: Bytes,
+    /// Disk.
+    pub disk: Bytes,
+}
+
+/// What is known of a node's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeCertificate {
+    /// Until when it is good.
+    pub expires_at: Time,
+    /// The digest of the CA that signed it, in hexadecimal.
+    pub ca: String,
+}
+
+/// A drain that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Since when.
+    pub since: Time,
+    /// What has not left by then is stopped all the same.
+    pub deadline: Option<Time>,
 }
 
 /// A task.

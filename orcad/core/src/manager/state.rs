@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use orca_api::id::{ClusterId, IdSource, LifeId, NodeId, PlacementId, TaskId};
+use orca_api::id::{CertificateId, ClusterId, IdSource, LifeId, NodeId, PlacementId, TaskId, TokenId};
 use orca_api::link::{Assigned, Assignment, Generation, NodeFacts, PlacementWanted, Progress};
 use orca_api::load::NodeLoad;
 use orca_api::name::Name;
@@ -12,7 +12,10 @@ use orca_api::spec::{Algorithm, TaskSpec};
 use scheduler::Scheduler;
 
 use super::io::Change;
-use super::record::{ClusterRecord, EventMark, NodeRecord, PlacementRecord, RequestRecord, TaskRecord};
+use super::record::{
+    CertificateRecord, ClusterRecord, EventMark, NodeRecord, PlacementRecord, RequestRecord, TaskRecord,
+    TokenRecord,
+};
 use crate::Now;
 
 /// The manager core.
@@ -38,6 +41,8 @@ pub(super) struct Durable {
     pub placements: BTreeMap<PlacementId, Arc<PlacementRecord>>,
     pub by_node: BTreeMap<NodeId, BTreeSet<PlacementId>>,
     pub requests: BTreeMap<String, Arc<RequestRecord>>,
+    pub tokens: BTreeMap<TokenId, Arc<TokenRecord>>,
+    pub certificates: BTreeMap<CertificateId, Arc<CertificateRecord>>,
     /// Tasks that wait for room.
     pub blocked: BTreeSet<TaskId>,
 }
@@ -81,6 +86,12 @@ impl Manager {
             events_from: 1,
             events_added: 0,
             marks: vec![EventMark { at: now.wall, revision: 1, added: 0 }],
+            listen: None,
+            addresses: Vec::new(),
+            node_grace: None,
+            agent_grace: None,
+            certificate_ttl: None,
+            rotation: None,
         };
         let node = NodeRecord {
             id: NodeId::fresh(ids),
@@ -93,6 +104,12 @@ impl Manager {
             facts: NodeFacts::default(),
             labels: BTreeMap::new(),
             generation: Generation { epoch: 1, n: 0 },
+            address: None,
+            data_center: String::new(),
+            approved: None,
+            certificate: None,
+            drain: None,
+            leaving: false,
         };
         vec![Change::ClusterPut { record: Arc::new(cluster) }, Change::NodePut { record: Arc::new(node) }]
     }
@@ -119,6 +136,10 @@ impl Manager {
         rows.extend(d.nodes.values().map(|record| Change::NodePut { record: Arc::clone(record) }));
         rows.extend(d.tasks.values().map(|record| Change::TaskPut { record: Arc::clone(record) }));
         rows.extend(d.placements.values().map(|record| Change::PlacementPut { record: Arc::clone(record) }));
+        rows.extend(d.tokens.values().map(|record| Change::TokenPut { record: Arc::clone(record) }));
+        rows.extend(
+            d.certificates.values().map(|record| Change::CertificatePut { record: Arc::clone(record) }),
+        );
         rows.extend(d.requests.values().map(|record| Change::RequestPut { record: Arc::clone(record) }));
         rows
     }
@@ -179,6 +200,18 @@ impl Manager {
                 if self.held.remove(placement) {
                     self.scheduler.release(*placement);
                 }
+            }
+            Change::TokenPut { record } => {
+                d.tokens.insert(record.id, Arc::clone(record));
+            }
+            Change::TokenGone { token } => {
+                d.tokens.remove(token);
+            }
+            Change::CertificatePut { record } => {
+                d.certificates.insert(record.id, Arc::clone(record));
+            }
+            Change::CertificateGone { certificate } => {
+                d.certificates.remove(certificate);
             }
             Change::RequestPut { record } => {
                 d.requests.insert(record.key.clone(), Arc::clone(record));

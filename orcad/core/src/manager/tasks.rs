@@ -92,6 +92,18 @@ impl Turn<'_> {
             Request::Restart { task } => self.restart(task, asked.if_match),
             Request::Remove { task, force } => self.remove(task, *force, asked.if_match),
             Request::SetAvailability { node, set } => self.set_availability(node, set, asked.if_match),
+            Request::SetLabels { node, set } => self.set_labels(node, set, asked.if_match),
+            Request::ConfirmDown { node } => self.confirm_down(node),
+            Request::RemoveNode { node, force } => self.remove_node(node, *force),
+            Request::CreateToken(create) => self.create_token(create, &asked.peer),
+            Request::RevokeToken { token } => self.revoke_token(token),
+            Request::SetCluster(set) => self.set_cluster(set),
+            Request::Listen { address, force } => self.listen(address.as_deref(), *force),
+            Request::IssueCertificate { name, role, ttl } => {
+                self.issue_certificate(name, *role, *ttl, &asked.peer)
+            }
+            Request::RevokeCertificate { certificate } => self.revoke_certificate(certificate),
+            Request::RotateCa { ca } => self.rotate_ca(ca),
         }
     }
 

@@ -54,7 +54,12 @@ impl Manager {
         match event {
             Event::Started => turn.on_started(),
             Event::Asked(asked) => turn.on_asked(*asked),
-            Event::Hello { token, node, hello } => turn.on_hello(token, node, *hello),
+            Event::JoinAsked { token, address, join } => turn.on_join_asked(token, address, *join),
+            Event::Certified { node, expires_at, ca } => turn.on_certified(node, expires_at, ca),
+            Event::LeaveAsked { token, node } => turn.on_leave_asked(token, node),
+            Event::Dropped { node } => turn.on_dropped(node),
+            Event::Probed { node, probe, found } => turn.on_probed(node, probe, found),
+            Event::Hello { token, node, address, hello } => turn.on_hello(token, node, address, *hello),
             Event::Polled { node, life, conditions, .. } => turn.on_polled(node, life, conditions),
             Event::Reported { token, node, life, placements } => {
                 turn.on_reported(token, node, life, placements);

@@ -279,6 +279,9 @@ impl Manager {
             tasks: u32::try_from(placements().count()).unwrap_or(u32::MAX),
             version: facts.orcad.clone(),
             engine: facts.engine.clone(),
+            address: node.address.clone(),
+            clock_ahead_ms: 0,
+            certificate_expires_at: node.certificate.as_ref().map(|c| c.expires_at),
         })
     }
 
@@ -316,6 +319,8 @@ impl Manager {
             data_center: facts.data_center.clone(),
             load: self.live.nodes.get(&id).and_then(|l| l.load.as_ref()).map(|l| l.as_ref().clone()),
             tasks_on_node: tasks,
+            drain: None,
+            differs: Vec::new(),
         })
     }
 
@@ -371,6 +376,7 @@ impl Manager {
             tasks,
             attention: self.attention(&views, now),
             node_list: self.node_list(now),
+            link: None,
         })
     }
 

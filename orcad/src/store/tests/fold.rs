@@ -22,8 +22,12 @@ fn key(change: &Change) -> Option<(&'static str, String)> {
         Change::TaskGone { task } => ("2", task.to_string()),
         Change::PlacementPut { record } => ("3", record.id.to_string()),
         Change::PlacementGone { placement } => ("3", placement.to_string()),
-        Change::RequestPut { record } => ("4", record.key.clone()),
-        Change::RequestGone { key } => ("4", key.clone()),
+        Change::TokenPut { record } => ("4", record.id.to_string()),
+        Change::TokenGone { token } => ("4", token.to_string()),
+        Change::CertificatePut { record } => ("5", record.id.to_string()),
+        Change::CertificateGone { certificate } => ("5", certificate.to_string()),
+        Change::RequestPut { record } => ("6", record.key.clone()),
+        Change::RequestGone { key } => ("6", key.clone()),
         Change::EventAdded { .. } | Change::EventsTrimmed { .. } | Change::Audited { .. } => return None,
     })
 }
@@ -34,6 +38,8 @@ fn is_gone(change: &Change) -> bool {
         Change::NodeGone { .. }
             | Change::TaskGone { .. }
             | Change::PlacementGone { .. }
+            | Change::TokenGone { .. }
+            | Change::CertificateGone { .. }
             | Change::RequestGone { .. }
     )
 }

@@ -40,6 +40,12 @@ pub(super) fn cluster(revision: u64) -> Change {
             events_from: 1,
             events_added: revision,
             marks: vec![EventMark { at, revision: 1, added: 0 }],
+            listen: None,
+            addresses: Vec::new(),
+            node_grace: None,
+            agent_grace: None,
+            certificate_ttl: None,
+            rotation: None,
         }),
     }
 }
@@ -57,6 +63,12 @@ pub(super) fn node(n: u8, revision: u64) -> Change {
             facts: NodeFacts { kernel: "6.1 \"ö\" \u{1F433}".to_owned(), ..NodeFacts::default() },
             labels: [("disk".to_owned(), "ssd".to_owned())].into(),
             generation: Generation { epoch: 1, n: revision },
+            address: None,
+            data_center: String::new(),
+            approved: None,
+            certificate: None,
+            drain: None,
+            leaving: false,
         }),
     }
 }
