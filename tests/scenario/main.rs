@@ -152,7 +152,7 @@ fn start(name: &str, image: &str, options: &[&str]) -> Result<Request> {
 fn set_availability(world: &mut World, node: &str, availability: Availability) {
     world.ask_manager(Request::SetAvailability {
         node: node.to_owned(),
-        set: SetAvailability { availability },
+        set: SetAvailability { availability, deadline: None },
     });
 }
 

@@ -74,7 +74,7 @@ impl Bench {
             clock: self.now.wall,
             inventory,
         };
-        self.step(Event::Hello { token: Token(0), node: self.node, hello: Box::new(hello) })
+        self.step(Event::Hello { token: Token(0), node: self.node, address: None, hello: Box::new(hello) })
     }
 
     fn ask_keyed(&mut self, request: Request, key: Option<(String, String)>) -> Result<Answer, Problem> {
