@@ -17,6 +17,7 @@ pub mod control;
 pub mod error;
 pub mod id;
 pub mod image;
+pub mod job;
 pub mod join;
 pub mod link;
 pub mod load;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::health::{HealthCheck, HttpCheck};
@@ -36,12 +36,12 @@ pub const STOP_GRACE_DEFAULT: Span = Span::from_secs(10);
 macro_rules! text_serde {
     ($name:ty) => {
         impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
         impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'_, str>::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
@@ -247,6 +247,17 @@ pub struct SpecError {
     pub message: String,
 }
 
+/// SHA-256 of a value's JSON text, in hexadecimal.
+pub(crate) fn digest_of(value: &impl Serialize) -> String {
+    use sha2::Digest as _;
+    use std::fmt::Write as _;
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    sha2::Sha256::digest(&text).iter().fold(String::with_capacity(64), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
 fn wrong(path: impl Into<String>, message: impl Into<String>) -> SpecError {
     SpecError { path: path.into(), message: message.into() }
 }
@@ -316,13 +327,7 @@ impl TaskSpec {
 
     /// The digest that tells two specs apart: SHA-256 of the JSON text, in hexadecimal.
     pub fn digest(&self) -> String {
-        use sha2::Digest as _;
-        use std::fmt::Write as _;
-        let text = serde_json::to_vec(self).unwrap_or_default();
-        sha2::Sha256::digest(&text).iter().fold(String::with_capacity(64), |mut out, byte| {
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
+        digest_of(self)
     }
 
     /// Everything that is wrong with it, in the order of its fields; empty when it is valid.
