@@ -433,8 +433,10 @@ impl JobSpec {
             _ => {}
         }
         for (name, group) in &self.groups {
-            let at = |field: &str| {
-                if name.is_empty() { field.to_owned() } else { format!("group.{name}.{field}") }
+            let at = |field: &str| match (name.as_str(), field) {
+                ("", field) => field.to_owned(),
+                (name, "") => format!("group.{name}"),
+                (name, field) => format!("group.{name}.{field}"),
             };
             found.extend(
                 self.check_group(name, group).into_iter().map(|e| SpecError { path: at(&e.path), ..e }),
