@@ -60,8 +60,9 @@ pub type Variables = BTreeMap<String, String>;
 /// The first thing that is wrong, with its place.
 pub fn read_toml(text: &str, variables: &Variables) -> Result<JobFile, TextError> {
     let value: toml::Table = text::read_toml(text)?;
-    let value = json(toml::Value::Table(value), "")?;
-    read_value(value, variables).map_err(|error| located(text, error))
+    json(toml::Value::Table(value), "")
+        .and_then(|value| read_value(value, variables))
+        .map_err(|error| located(text, error))
 }
 
 /// Reads a job from JSON that means the same.
