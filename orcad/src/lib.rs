@@ -22,6 +22,7 @@ pub mod log;
 pub mod manager;
 pub mod metrics;
 pub mod net;
+pub mod pki;
 pub mod run;
 pub mod store;
 pub mod systemd;

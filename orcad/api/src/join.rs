@@ -84,7 +84,7 @@ impl FromStr for CertRole {
     }
 }
 
-/// SHA-256 of a CA certificate's DER.
+/// SHA-256 of a CA's public key (its SubjectPublicKeyInfo), which is the same in each certificate of that CA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CaDigest(pub [u8; 32]);
 

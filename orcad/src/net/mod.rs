@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   control socket ──► unix.rs (who is it, is there room) ──► timed.rs (no stuck writes) ──► http.rs (heads, bodies) ──► control API
-//!   link           ──► memory.rs (a pipe in place of a TLS connection) ──────────────────► h2.rs ──► link API
+//!   link           ──► tls (who is it, by its certificate), or memory.rs (a pipe in its place) ────────────► h2.rs ──► link API
 //! ```
 //!
 //! Nothing in here knows a task. Every limit has a name and stands in [`limits`].
@@ -12,4 +12,5 @@ pub mod http;
 pub mod limits;
 pub mod memory;
 pub mod timed;
+pub mod tls;
 pub mod unix;
