@@ -110,10 +110,11 @@ pub enum OpenError {
 
 impl OpenError {
     /// Whether starting again cannot help before somebody changes something.
-    pub const fn needs_a_person(&self) -> bool {
+    pub fn needs_a_person(&self) -> bool {
         match self {
             Self::Store(error) => error.needs_a_person(),
-            _ => false,
+            Self::Folder { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
+            Self::Commit(_) | Self::Defect(_) => false,
         }
     }
 
@@ -121,6 +122,9 @@ impl OpenError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Store(error) => Some(error.hint()),
+            Self::Folder { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Some("the state folder must be the user orca's: sudo chown -R orca:orca /var/lib/orca")
+            }
             Self::Folder { .. } | Self::Commit(_) => {
                 Some("check owner, rights and free space of the state folder (df -h, ls -l)")
             }

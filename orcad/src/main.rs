@@ -19,7 +19,11 @@ fn main() -> ExitCode {
         None | Some(Command::Run) => {
             return match config::load(&args, env) {
                 Ok(config) => start(config, args),
-                Err(errors) => refused(&errors),
+                Err(errors) => {
+                    let code = refused(&errors);
+                    run::refused(&errors);
+                    code
+                }
             };
         }
         Some(Command::Backup(command)) => {

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use orca_api::error::{Code, Problem};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 use crate::config::{self, Changed, Config, Takes};
 use crate::daemon::{Daemon, Manners, OpenError};
 use crate::log::{self, Level};
-use crate::systemd::{self, Handed, Signal, Signals, SocketError, Watchdog};
+use crate::systemd::{self, Handed, LastWords, Signal, Signals, SocketError, Watchdog};
 
 /// Threads of the runtime. The cores are one thread's work each at most; the rest is waiting.
 const THREADS: usize = 2;
@@ -46,7 +47,7 @@ pub enum RunError {
 
 impl RunError {
     /// The code to exit with: 78 where starting again cannot help before somebody changes something.
-    pub const fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             Self::Open(error) if error.needs_a_person() => config::ConfigErrors::EXIT_CODE,
             _ => 1,
@@ -60,6 +61,23 @@ impl RunError {
             Self::Socket(_) => Some("systemctl status orcad.socket orcad.service; ls -l /run/orca"),
             _ => None,
         }
+    }
+
+    /// For who waits on the sockets of a daemon that cannot start.
+    fn problem(&self) -> Problem {
+        let mut problem = Problem::new(Code::CannotStart, format!("orcad cannot start: {self}"));
+        let mut cause = std::error::Error::source(self);
+        while let Some(why) = cause {
+            problem = problem.because(why.to_string());
+            cause = why.source();
+        }
+        if let Some(hint) = self.hint() {
+            problem = problem.hint(hint);
+        }
+        if self.exit_code() == config::ConfigErrors::EXIT_CODE {
+            problem = problem.hint("then: sudo systemctl start orcad");
+        }
+        problem
     }
 
     /// With its causes and its hint, as lines for people.
@@ -79,6 +97,16 @@ impl RunError {
     }
 }
 
+/// Tells who waits on sockets of systemd's that the configuration is wrong. To be called before there are threads.
+pub fn refused(errors: &config::ConfigErrors) {
+    let Ok(handed) = systemd::handed_over() else { return };
+    let mut problem = Problem::new(Code::CannotStart, "orcad cannot start: its configuration is wrong");
+    for line in errors.render(false).lines().filter(|line| !line.trim().is_empty()) {
+        problem = problem.because(line);
+    }
+    LastWords::on(&handed).say(&problem.hint("mend it, then: sudo systemctl start orcad"));
+}
+
 /// Runs the daemon until it is told to stop. To be called before there are threads.
 ///
 /// # Errors
@@ -87,13 +115,14 @@ pub fn run(config: Config, args: Args) -> Result<(), RunError> {
     let journal = systemd::stderr_is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref());
     let level = log::begin(config.log_level, config.log_format, journal).map_err(RunError::Log)?;
     let handed = systemd::handed_over()?;
+    let words = LastWords::on(&handed);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("orcad")
         .enable_all()
         .build()
         .map_err(RunError::Runtime)?;
-    let result = runtime.block_on(serve(config, args, handed, level));
+    let result = runtime.block_on(serve(config, args, handed, level, words));
     if let Err(error) = &result {
         tracing::error!("{}", error.render());
     }
@@ -102,11 +131,27 @@ pub fn run(config: Config, args: Args) -> Result<(), RunError> {
     result
 }
 
-async fn serve(config: Config, args: Args, handed: Handed, level: Level) -> Result<(), RunError> {
+async fn serve(
+    config: Config,
+    args: Args,
+    handed: Handed,
+    level: Level,
+    words: LastWords,
+) -> Result<(), RunError> {
     let mut signals = Signals::catch().map_err(RunError::Runtime)?;
     let (listener, bound) = systemd::control_socket(handed.control, &config.socket)?;
     let (view, view_bound) = systemd::view_socket(handed.view, bound.as_ref())?.unzip();
-    let daemon = opened(Daemon::open(config.clone())).await?.with_view(view);
+    let daemon = match opened(Daemon::open(config.clone())).await {
+        Ok(daemon) => daemon.with_view(view),
+        Err(error) => {
+            let error = RunError::Open(error);
+            let problem = error.problem();
+            // It is the last thing that this process does.
+            let _ = tokio::task::spawn_blocking(move || words.say(&problem)).await;
+            return Err(error);
+        }
+    };
+    drop(words);
     let stop = CancellationToken::new();
     let obeyed = tokio::spawn({
         let stop = stop.clone();

@@ -39,6 +39,7 @@ impl Refusal {
             return "no node is known".to_owned();
         }
         let parts = self.counts.iter().map(|c| match c.nodes {
+            1 if self.nodes == 1 => c.example.clone(),
             1 => format!("1 node: {}", c.example),
             n => format!("{n} nodes: {} (nearest: {})", c.filter, c.example),
         });

@@ -78,7 +78,8 @@ n1 systemctl restart orcad >/dev/null 2>&1
 check_is 'a start with one stops with 78, and is not tried again' '78 failed' \
   "$(box_sh n1 'for i in $(seq 50); do [ "$(systemctl is-active orcad)" = failed ] && break; sleep 0.1; done
     echo $(systemctl show -P ExecMainStatus orcad) $(systemctl is-active orcad)')"
-box_sh n1 'rm /etc/orcad.toml.d/50-test.toml; systemctl reset-failed orcad.service orcad.socket; systemctl start orcad'
+check_match 'whoever asks its socket is told why' 'orcad cannot start: .*because: .*no_such_key' "$(n1 orcactl status 2>&1 | paste -sd ' ')"
+box_sh n1 'rm /etc/orcad.toml.d/50-test.toml; systemctl start orcad'
 check_wait 'it starts again when the file is mended' 20 "n1 orcactl status"
 
 # ------------------------------------------------------------------------------------------- crashes under load

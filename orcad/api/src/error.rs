@@ -147,6 +147,8 @@ codes! {
     StoreFull = 4001, 507, FAILED, "the disk of the state folder is full";
     /// The daemon is stopping.
     Stopping = 4002, 503, UNREACHABLE, "orcad is stopping";
+    /// The daemon cannot start, and says why.
+    CannotStart = 4003, 503, UNREACHABLE, "orcad cannot start";
     /// A defect of orca.
     Internal = 5001, 500, FAILED, "a defect in orca";
 }

@@ -84,9 +84,9 @@ impl Condition {
         match self {
             Self::Pressured => "orcactl node inspect shows what it is short of; move or stop tasks",
             Self::EngineUnresponsive => {
-                "the engine accepts requests but does not answer: journalctl -u docker, then systemctl restart docker"
+                "sudo systemctl restart docker (journalctl -u docker -e shows what it did last); without live-restore that restarts the tasks"
             }
-            Self::EngineAway => "start the engine: systemctl start docker",
+            Self::EngineAway => "start the engine: sudo systemctl start docker",
             Self::DiskFull => "free space on the file system of /var/lib/orca",
             Self::ClockSkew => "set the clock: timedatectl set-ntp true",
         }

@@ -325,7 +325,7 @@ reasons! {
     /// A mount could not be made.
     MountError = "mount_error", Next::Here, true, "the source must exist on the node: create it, or use a volume (NAME:/TARGET)";
     /// A host port is held by somebody else.
-    PortTaken = "port_taken", Next::Elsewhere, false, "free the port on the node (ss -ltnp), or publish another: -p OTHER:PORT";
+    PortTaken = "port_taken", Next::Elsewhere, false, "free the port on the node (sudo ss -ltnp shows who has it), or publish another: -p OTHER:PORT";
     /// A device does not exist on the node.
     NoDevice = "no_device", Next::Elsewhere, false, "the node does not have this device: choose a node that has, or leave it out";
     /// The node is under pressure.
@@ -335,7 +335,7 @@ reasons! {
     /// The image could not be pulled.
     PullError = "pull_error", Next::Here, true, "the registry's own words are in the message; it is tried again by itself";
     /// The registry or the engine has no such image.
-    ImageNotFound = "image_not_found", Next::Here, true, "check the spelling of name and tag; a local image needs --pull missing or never";
+    ImageNotFound = "image_not_found", Next::Here, true, "check name and tag; docker images shows what the node has: build or load it there, or have it pulled with --pull missing";
     /// The registry wants other credentials.
     RegistryAuth = "registry_auth", Next::Here, true, "docker login REGISTRY, then copy the file to /etc/orca/docker-config.json on the node";
     /// The engine was restarted under it.

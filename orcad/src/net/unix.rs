@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use orca_api::error::{Code, Problem};
 use orca_api::route::Access;
@@ -181,11 +181,7 @@ async fn connection<S: Service>(
 async fn shed(mut stream: UnixStream) {
     let problem =
         Problem::new(Code::Busy, "too many connections at once").hint("close some, or try again in a moment");
-    let body = serde_json::to_string(&problem).unwrap_or_default();
-    let text = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    );
+    let text = unasked(&problem);
     let told = async {
         stream.write_all(text.as_bytes()).await?;
         stream.shutdown().await?;
@@ -193,6 +189,17 @@ async fn shed(mut stream: UnixStream) {
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
     };
     let _ = tokio::time::timeout(SHED_TIME, told).await;
+}
+
+/// A problem as a whole answer, for a connection that no HTTP library serves.
+pub fn unasked(problem: &Problem) -> String {
+    let body = serde_json::to_string(problem).unwrap_or_default();
+    format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}",
+        problem.status,
+        StatusCode::from_u16(problem.status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Refused"),
+        body.len()
+    )
 }
 
 #[cfg(test)]

@@ -101,6 +101,9 @@ impl StoreError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                "the state folder and all in it must be the user orca's: sudo chown -R orca:orca /var/lib/orca"
+            }
             Self::Io { .. } | Self::Sqlite { .. } => {
                 "check owner, rights and free space of the state folder (df -h, ls -l)"
             }
@@ -110,7 +113,7 @@ impl StoreError {
                 "install the orcad that wrote it, or a newer one; the file was not touched"
             }
             Self::Damaged { .. } | Self::BadRow { .. } => {
-                "check the disk (dmesg), then: orcad backup restore FILE; the damaged store is kept beside it"
+                "check the disk (sudo dmesg), then restore a backup of /var/lib/orca/backups: sudo orcad backup restore FILE (the damaged store is kept beside it)"
             }
             Self::WriterGone => "systemctl restart orcad",
         }
@@ -118,8 +121,20 @@ impl StoreError {
 
     /// Whether starting again cannot help before somebody changes something: orcad then ends with 78, and systemd
     /// does not start it again.
-    pub const fn needs_a_person(&self) -> bool {
-        matches!(self, Self::TooNew { .. } | Self::Foreign { .. })
+    pub fn needs_a_person(&self) -> bool {
+        match self {
+            Self::TooNew { .. } | Self::Foreign { .. } | Self::Damaged { .. } | Self::BadRow { .. } => true,
+            Self::Io { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
+            Self::Sqlite { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(
+                    rusqlite::ErrorCode::ReadOnly
+                        | rusqlite::ErrorCode::PermissionDenied
+                        | rusqlite::ErrorCode::CannotOpen
+                )
+            ),
+            Self::InUse { .. } | Self::WriterGone => false,
+        }
     }
 
     /// Whether there was no space for it.

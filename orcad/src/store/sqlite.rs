@@ -233,5 +233,13 @@ fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let said: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(StoreError::sqlite("check", path))?;
-    if said == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path.to_owned(), detail: said }) }
+    if said == "ok" {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged {
+            path: path.to_owned(),
+            // SQLite puts a headline before each finding.
+            detail: said.lines().filter(|line| !line.starts_with("***")).collect::<Vec<_>>().join("; "),
+        })
+    }
 }

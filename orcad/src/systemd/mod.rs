@@ -5,12 +5,14 @@
 //! | `READY=1`, `STATUS=`, `RELOADING=1`, `STOPPING=1`, `EXTEND_TIMEOUT_USEC=` | the run of the daemon | here |
 //! | `WATCHDOG=1` | a driver, after a completed turn | here |
 //! | the control and the view socket: handed over, or bound | the run, once | `socket.rs` |
+//! | why the daemon cannot start, to who waits on them | the run, before it ends | `last_words.rs` |
 //! | TERM, INT, HUP | the run | `signal.rs` |
 //! | `SystemState` over D-Bus | the run, once it was told to stop | `state.rs` |
 //!
 //! Without systemd all of it is silent: there is no notify socket, no watchdog, no socket to take over and no bus, and
 //! the daemon works just the same. Messages of children do not count: the unit's `NotifyAccess` is `main`.
 
+mod last_words;
 mod signal;
 mod socket;
 mod state;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
+pub use self::last_words::LastWords;
 pub use self::signal::{Signal, Signals};
 pub use self::socket::{Bound, GROUP, Handed, SocketError, control_socket, handed_over, view_socket};
 pub use self::state::machine_stops;

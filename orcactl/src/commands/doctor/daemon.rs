@@ -85,7 +85,13 @@ fn engine(node: &NodeDetail) -> Finding {
         .iter()
         .find(|c| matches!(c, Condition::EngineAway | Condition::EngineUnresponsive));
     match away {
-        Some(condition) => Finding::new("engine", State::Wrong, condition.as_str()).remedy(condition.hint()),
+        Some(condition) => {
+            let words = match condition {
+                Condition::EngineAway => "it is not there",
+                _ => "it does not answer; what runs goes on, and nothing new begins",
+            };
+            Finding::new("engine", State::Wrong, format!("{words} ({condition})")).remedy(condition.hint())
+        }
         None if node.node.engine.is_empty() => {
             Finding::new("engine", State::Unknown, "it has not answered yet")
         }
@@ -108,14 +114,20 @@ pub(super) fn space(of: &str, total: u64, free: u64) -> Finding {
 
 /// What else needs a person's eye.
 pub(super) fn tasks(status: &Status) -> Vec<Finding> {
-    let of_tasks: Vec<_> = status.attention.iter().filter(|a| a.text.starts_with("task ")).collect();
+    let (of_tasks, others): (Vec<_>, Vec<_>) =
+        status.attention.iter().partition(|a| a.text.starts_with("task "));
+    // What is wrong with nodes is told by the node itself.
+    let others = others.into_iter().filter(|a| !a.text.starts_with("node "));
+    let mut findings: Vec<_> = others
+        .map(|a| Finding::new("cluster", State::Wrong, a.text.clone()).remedy(a.hint.clone()))
+        .collect();
     if of_tasks.is_empty() {
-        return vec![Finding::ok("tasks", "none needs attention")];
+        findings.push(Finding::ok("tasks", "none needs attention"));
     }
-    of_tasks
-        .iter()
-        .map(|a| Finding::new("tasks", State::Warning, a.text.clone()).remedy(a.hint.clone()))
-        .collect()
+    findings.extend(
+        of_tasks.iter().map(|a| Finding::new("tasks", State::Warning, a.text.clone()).remedy(a.hint.clone())),
+    );
+    findings
 }
 
 #[cfg(test)]

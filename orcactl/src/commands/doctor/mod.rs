@@ -4,7 +4,7 @@
 //! be looked at is said, and is no fault.
 
 use orca_api::control::{NodeDetail, Status};
-use orca_api::error::exit;
+use orca_api::error::{Code, exit};
 use orca_api::route::Route;
 use serde::Serialize;
 
@@ -15,7 +15,9 @@ use crate::output::error::Failure;
 use crate::output::printer::{BAD, DIM, GOOD, Printer, WARN};
 use crate::output::words;
 
+mod clock;
 mod daemon;
+mod folder;
 mod machine;
 
 /// What came of a check.
@@ -62,18 +64,24 @@ impl Finding {
 
 /// Looks at everything; exits with 1 where something is wrong.
 pub async fn run(client: &Client, printer: Printer) -> Outcome {
-    let mut findings = machine::unit();
     let status = client.call(Route::Status).answer::<Status>().await;
+    let told = status.as_ref().is_err_and(|failure| failure.code == Some(Code::CannotStart));
+    let mut findings = machine::unit(told);
     findings.push(daemon::reached(client.socket(), &status));
     if let Ok(Answer { body, now }) = &status {
         let path = [body.node_name.as_str()];
         let node = client.call(Route::NodeInspect).part(path[0]).answer::<NodeDetail>().await;
         findings.push(daemon::version(body));
-        findings.push(machine::clock_against(*now));
+        findings.push(clock::against(*now));
         findings.extend(daemon::node(node.as_ref().map(|a| &a.body).map_err(|f| f.message.clone())));
         findings.extend(daemon::tasks(body));
     }
-    findings.extend(machine::all());
+    let told_space = findings.iter().any(|f| f.what == "disk");
+    findings.extend(machine::state_space().filter(|_| !told_space));
+    findings.extend(folder::rights());
+    findings.extend(folder::newest_backup().filter(|_| told));
+    findings.extend(clock::all());
+    findings.push(machine::membership());
     show(&printer, &findings)?;
     let wrong = findings.iter().any(|f| f.state == State::Wrong);
     Ok(if wrong { exit::FAILED } else { exit::OK })

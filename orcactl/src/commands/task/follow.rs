@@ -173,7 +173,10 @@ pub async fn cannot_run(client: &Client, task: &TaskView, explanation: Option<Ex
     match task.next_attempt_at {
         Some(next) => {
             let left = next.since(Time::from_ms(jiff::Timestamp::now().as_millisecond()));
-            failure.hint(format!("orca tries again in {}: orcactl task inspect {name}", words::short(left)))
+            failure.hint(format!(
+                "orca tries again in {}; orcactl task restart {name} starts it now",
+                words::short(left)
+            ))
         }
         None if failure.hint.is_empty() => failure.hint(format!("orcactl task inspect {name}")),
         None => failure,

@@ -113,7 +113,9 @@ impl Manager {
         story.push(format!("{} for {}{reason}", view.state, age(view.since)));
         // What fits nowhere is told by the verdict, and this is the explanation that its hint leads to.
         let no_fit = view.reason == Some(Reason::NoFit);
-        if !view.message.is_empty() && !no_fit {
+        // Between two attempts the message is of the last one, which is told below with its time.
+        let told_below = view.reason == Some(Reason::Backoff);
+        if !view.message.is_empty() && !no_fit && !told_below {
             story.push(view.message.clone());
         }
         if let Some(progress) = &view.progress {
@@ -145,15 +147,17 @@ impl Manager {
                     .restart
                     .max
                     .map_or_else(|| "without end".to_owned(), |m| format!("at most {m} in a row"));
-                story.push(format!(
-                    "restarted {} times; its policy is {} ({max})",
-                    view.restarts, task.spec.restart
-                ));
+                let times = match view.restarts {
+                    1 => "once".to_owned(),
+                    n => format!("{n} times"),
+                };
+                story.push(format!("restarted {times}; its policy is {} ({max})", task.spec.restart));
             }
             if let Some(next) = view.next_attempt_at {
                 story.push(format!(
-                    "the next attempt begins in {}",
-                    Span::from_secs(next.since(now.wall).secs_up())
+                    "the next attempt begins in {}; orcactl task restart {} starts it now",
+                    Span::from_secs(next.since(now.wall).secs_up()),
+                    task.name
                 ));
             } else if p.status.finished && p.wanted == PlacementWanted::Running && view.phase == Phase::Failed
             {

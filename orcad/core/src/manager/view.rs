@@ -125,7 +125,12 @@ impl Manager {
         let attempts =
             current.and_then(|p| p.status.attempts.last()).map_or(task.attempts_before, |a| a.number);
         let restarts = task.restarts_before.saturating_add(current.map_or(0, |p| p.status.restarts));
-        let hint = shown.reason.map_or("", Reason::hint).replace("NAME", task.name.as_str());
+        // Between two attempts the cause of the last end is what a person can mend.
+        let cause = match shown.reason {
+            Some(Reason::Backoff) => ended.and_then(|a| a.reason).filter(|r| !r.hint().is_empty()),
+            reason => reason,
+        };
+        let hint = cause.or(shown.reason).map_or("", Reason::hint).replace("NAME", task.name.as_str());
         let wants_hint = matches!(shown.phase, Phase::Failed | Phase::Pending)
             || shown.reason == Some(Reason::StoppedByUser);
         Some(TaskView {

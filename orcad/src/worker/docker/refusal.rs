@@ -112,6 +112,13 @@ fn is_no_device(text: &str) -> bool {
     )
 }
 
+/// What a text about a taken port says besides the engine's own plumbing: endpoint, ids and proxies help nobody.
+pub fn port_words(message: &str) -> &str {
+    let from = ["starting userland proxy: ", "failed: ", "failed to bind host port for "];
+    let at = from.iter().filter_map(|words| message.rfind(words).map(|at| at + words.len())).max();
+    &message[at.unwrap_or(0)..]
+}
+
 /// Which of the candidate host ports a refused start is about: the one that its text names, or the only one there is.
 pub fn port_in(message: &str, candidates: &[u16]) -> Option<u16> {
     let named = candidates.iter().copied().find(|port| {
@@ -245,6 +252,23 @@ mod tests {
         ];
         for (text, reason) in table {
             assert_eq!(of_start(text), reason, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_taken_port_is_told_without_plumbing() {
+        for (text, words) in [
+            (
+                "driver failed programming external connectivity on endpoint web (abc): Bind for 0.0.0.0:8080 failed: port is already allocated",
+                "port is already allocated",
+            ),
+            (
+                "driver failed programming external connectivity on endpoint web: Error starting userland proxy: listen tcp4 0.0.0.0:8080: bind: address already in use",
+                "listen tcp4 0.0.0.0:8080: bind: address already in use",
+            ),
+            ("something new", "something new"),
+        ] {
+            assert_eq!(port_words(text), words);
         }
     }
 

@@ -82,7 +82,8 @@ impl Engine {
         let Some(port) = port else { return rejected(reason, message) };
         let holder = self.port_holder(port).await;
         let by = if holder.is_empty() { String::new() } else { format!(" by {holder}") };
-        rejected(reason, format!("host port {port} is taken{by}: {message}"))
+        tracing::info!(container = id, message, "a host port is taken");
+        rejected(reason, format!("host port {port} is taken{by}: {}", refusal::port_words(&message)))
     }
 
     /// Signals, waits, kills, and verifies that nothing of it is left.
