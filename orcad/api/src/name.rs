@@ -1,4 +1,8 @@
 //! Names that people give: RFC 1123 labels in lower case, at most 63 bytes, no dots.
+//!
+//! A job's tasks have names that orca makes, of such labels and a number: `web.1`, `shop.api.2`. [`Name::from_str`]
+//! reads what people give, and refuses those; a document is read with them, since most names in documents are orca's
+//! own. Who takes a name for something new from a document checks [`Name::is_plain`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,6 +37,32 @@ impl Name {
     /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name of a job's task: `web.1`, and `shop.api.1` where its group has a name. Numbers are from 1.
+    pub fn of_task(job: &Self, group: &str, number: u32) -> Self {
+        Self(
+            if group.is_empty() { format!("{job}.{number}") } else { format!("{job}.{group}.{number}") }
+                .into(),
+        )
+    }
+
+    /// Whether a person may give it to something new: it is one label.
+    pub fn is_plain(&self) -> bool {
+        !self.0.contains('.')
+    }
+
+    /// Reads a name of either kind.
+    fn whole(text: &str) -> Result<Self, NameError> {
+        let Some((front, number)) = text.rsplit_once('.') else { return text.parse() };
+        let labels = front.split('.').count();
+        let numbered = number.parse::<u32>().is_ok_and(|n| n > 0 && n.to_string() == number);
+        if labels > 2 || !numbered {
+            let dot = text.find('.').map_or(0, |at| at + 1);
+            return Err(NameError::Character('.', dot));
+        }
+        front.split('.').try_for_each(|label| label.parse::<Self>().map(drop))?;
+        Ok(Self(text.into()))
     }
 
     /// The nearest valid name to a free text (a host name, an image's last part); `None` if nothing is left.
@@ -100,7 +130,7 @@ impl Serialize for Name {
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'_, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        Self::whole(&text).map_err(serde::de::Error::custom)
     }
 }
 
@@ -117,6 +147,24 @@ mod tests {
             ["", "-a", "a-", "Web", "a.b", "a_b", "ü", "a b", "a\0", "\u{202e}a", "a".repeat(64).as_str()]
         {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_a_jobs_tasks() {
+        let read = |text: &str| serde_json::from_value::<Name>(text.into());
+        let job: Name = "shop".parse().unwrap();
+        for (group, name) in [("", "shop.2"), ("api", "shop.api.2")] {
+            let made = Name::of_task(&job, group, 2);
+            assert_eq!(made.as_str(), name);
+            assert!(!made.is_plain());
+            assert_eq!(read(name).unwrap(), made);
+            assert!(name.parse::<Name>().is_err(), "people cannot give it");
+        }
+        assert!(read("shop").unwrap().is_plain());
+        for bad in ["shop.", ".1", "shop.0", "shop.01", "shop.api", "a.b.c.1", "shop.+1", "Shop.1", "shop..1"]
+        {
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 

@@ -98,9 +98,12 @@ pub fn read_value(value: Value, variables: &Variables) -> Result<JobFile, TextEr
     };
     put_in(&mut file, variables)?;
     let name: Name = match file.remove("name") {
-        Some(name) => read(name, "name")?,
+        Some(name) => read::<Name>(name, "name")?,
         None => return Err(at("name", "is missing: name = \"web\"")),
     };
+    if !name.is_plain() {
+        return Err(at("name", format!("`{name}` has a dot: names with dots are those of a job's tasks")));
+    }
     let mut job = Map::new();
     for key in JOB_KEYS {
         if let Some(value) = file.remove(key) {

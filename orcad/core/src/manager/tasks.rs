@@ -166,6 +166,10 @@ impl Turn<'_> {
         if !errors.is_empty() {
             return Err(Problem::of_spec(&errors));
         }
+        if let Some(name) = start.name.as_ref().filter(|name| !name.is_plain()) {
+            let problem = Problem::new(Code::BadSpec, format!("name: `{name}` has a dot"));
+            return Err(problem.because("names with dots are those of a job's tasks"));
+        }
         let name = match &start.name {
             Some(name) => name.clone(),
             None => self.free_name(&start.spec)?,
