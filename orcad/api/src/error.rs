@@ -117,6 +117,8 @@ codes! {
     NoSuchRole = 2205, 409, FAILED, "this node has no such role";
     /// Only a manager can answer that, and this node is none.
     NotManager = 2206, 421, FAILED, "this node is no manager";
+    /// The node answers, and the request is for one that does not.
+    NodeAlive = 2208, 409, FAILED, "the node answers";
     /// The node was removed from its cluster, or its certificate was revoked.
     Removed = 2207, 410, FAILED, "this node was removed from the cluster";
 

@@ -1,5 +1,6 @@
 //! Nodes: their states, availability, conditions and roles.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -102,3 +103,32 @@ words!(
         Worker = "worker",
     }
 );
+
+/// The most labels of a node.
+pub const LABELS_MAX: usize = 64;
+/// The longest key or value of a label, in bytes.
+pub const LABEL_BYTES_MAX: usize = 63;
+
+/// Checks labels of a node: their number, their keys and their values.
+///
+/// # Errors
+/// What is wrong with them, in words.
+pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), String> {
+    if labels.len() > LABELS_MAX {
+        return Err(format!("a node has at most {LABELS_MAX} labels, these are {}", labels.len()));
+    }
+    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
+    for (key, value) in labels {
+        if key.is_empty() || key.len() > LABEL_BYTES_MAX || !plain(key) {
+            return Err(format!(
+                "{key:?} is not a label: 1 to {LABEL_BYTES_MAX} of a-z, A-Z, 0-9 and -_./ are"
+            ));
+        }
+        if value.len() > LABEL_BYTES_MAX || !plain(value) {
+            return Err(format!(
+                "{value:?} is not a value of a label: at most {LABEL_BYTES_MAX} of a-z, A-Z, 0-9 and -_./ are"
+            ));
+        }
+    }
+    Ok(())
+}

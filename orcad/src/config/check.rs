@@ -12,10 +12,6 @@ use serde::{Deserialize, Deserializer};
 
 /// The longest path of a Unix socket in bytes (`sun_path` with its final zero, unix(7)).
 const SOCKET_BYTES_MAX: usize = 107;
-/// The most labels of a node.
-const LABELS_MAX: usize = 64;
-/// The longest key or value of a label, in bytes.
-const LABEL_BYTES_MAX: usize = 63;
 
 /// An amount of bytes, a share of a whole, or the sum of both: `256MiB+5%`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,22 +115,7 @@ pub(super) fn roles(roles: Vec<Role>) -> Result<Vec<Role>, String> {
 }
 
 pub(super) fn labels(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
-    if labels.len() > LABELS_MAX {
-        return Err(format!("a node has at most {LABELS_MAX} labels, these are {}", labels.len()));
-    }
-    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
-    for (key, value) in &labels {
-        if key.is_empty() || key.len() > LABEL_BYTES_MAX || !plain(key) {
-            return Err(format!(
-                "{key:?} is not a label: 1 to {LABEL_BYTES_MAX} of a-z, A-Z, 0-9 and -_./ are"
-            ));
-        }
-        if value.len() > LABEL_BYTES_MAX || !plain(value) {
-            return Err(format!(
-                "{value:?} is not a value of a label: at most {LABEL_BYTES_MAX} of a-z, A-Z, 0-9 and -_./ are"
-            ));
-        }
-    }
+    orca_api::node::check_labels(&labels)?;
     Ok(labels)
 }
 

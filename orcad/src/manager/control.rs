@@ -367,6 +367,7 @@ fn idempotency_key(
     let owner = match &of.peer {
         Peer::Unix { uid, .. } => uid.to_string(),
         Peer::Cert { id, .. } => id.clone(),
+        Peer::Network { address } => address.clone(),
         Peer::Local => "local".to_owned(),
     };
     let digest = Sha256::new()

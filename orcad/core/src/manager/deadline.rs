@@ -8,8 +8,9 @@ use orca_api::units::Time;
 
 use super::defaults::{
     BLOCKED_SWEEP, EVENTS_KEPT, EVENTS_MAX, HEARTBEAT, HEARTBEATS_MISSED, KEY_KEPT, MARK_EVERY,
+    TOKEN_REMEMBERED,
 };
-use super::io::Change;
+use super::io::{Change, Effect};
 use super::record::{ClusterRecord, EventMark};
 use super::state::Manager;
 use super::turn::Turn;
@@ -59,6 +60,8 @@ impl Turn<'_> {
         if self.m.live.housekeeping_at <= now {
             self.m.live.housekeeping_at = now + HOUSEKEEPING_MS;
             self.expire_keys();
+            self.expire_credentials();
+            self.forget_left();
             self.trim_events();
         }
     }
@@ -69,6 +72,22 @@ impl Turn<'_> {
         let keys: Vec<String> = old.map(|r| r.key.clone()).collect();
         for key in keys {
             self.put(Change::RequestGone { key });
+        }
+    }
+
+    /// Tokens go a while after they expired, so that who comes too late is told so; certificates go at once.
+    fn expire_credentials(&mut self) {
+        let wall = self.now.wall;
+        let tokens = self.m.durable.tokens.values().filter(|t| wall > t.expires_at.plus(TOKEN_REMEMBERED));
+        let tokens: Vec<_> = tokens.map(|t| t.id).collect();
+        for token in tokens {
+            self.put(Change::TokenGone { token });
+        }
+        let expired = self.m.durable.certificates.values().filter(|c| c.expires_at <= wall);
+        let expired: Vec<_> = expired.map(|c| c.id).collect();
+        for certificate in expired {
+            self.put(Change::CertificateGone { certificate });
+            self.effect(Effect::CutCertificate { certificate });
         }
     }
 

@@ -44,6 +44,11 @@ pub enum Peer {
         /// The address that the connection comes from.
         address: String,
     },
+    /// A machine without a certificate, over the network: it asks to join.
+    Network {
+        /// The address that the connection comes from.
+        address: String,
+    },
     /// The daemon itself.
     Local,
 }
@@ -54,6 +59,7 @@ impl std::fmt::Display for Peer {
             Self::Unix { uid, pid: Some(pid) } => write!(f, "uid {uid} (pid {pid})"),
             Self::Unix { uid, pid: None } => write!(f, "uid {uid}"),
             Self::Cert { role, id, address } => write!(f, "{role} {id} ({address})"),
+            Self::Network { address } => write!(f, "a machine at {address}"),
             Self::Local => f.write_str("orcad"),
         }
     }
@@ -218,10 +224,13 @@ pub enum Event {
         /// Which.
         node: NodeId,
     },
-    /// A connection of a node broke, or was closed: a hint to look after it at once.
+    /// The connection broke, or was closed, on which a life of a node's worker had said hello and been welcomed: a
+    /// hint to look after it at once. (One that was refused says nothing of the life that is heard.)
     Dropped {
         /// Which.
         node: NodeId,
+        /// The life that was welcomed on that connection.
+        life: LifeId,
     },
     /// What a probe of a node's address found.
     Probed {

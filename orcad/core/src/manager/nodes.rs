@@ -12,7 +12,7 @@ use orca_api::node::{Availability, Condition, NodeState};
 
 use super::defaults::HEARTBEAT;
 use super::io::{Answer, Token};
-use super::record::NodeRecord;
+use super::record::{Capacity, NodeRecord};
 use super::state::Manager;
 use super::tasks::{ambiguous, by_prefix};
 use super::turn::Turn;
@@ -30,16 +30,16 @@ impl Manager {
 
     /// The node of that name, or of the one id that begins so.
     pub fn find_node(&self, text: &str) -> Result<NodeId, Problem> {
-        if let Some(node) = self.durable.nodes.values().find(|n| n.name.as_str() == text) {
+        if let Some(node) = self.members().find(|n| n.name.as_str() == text) {
             return Ok(node.id);
         }
-        let found = by_prefix(text, self.durable.nodes.keys().map(|id| (*id, id.to_string())));
+        let found = by_prefix(text, self.members().map(|n| (n.id, n.id.to_string())));
         match found[..] {
             [id] => Ok(id),
             [] => {
                 let shown: String = text.chars().take(80).collect();
                 let problem = Problem::new(Code::NoSuchNode, format!("there is no node `{shown}`"));
-                let names = self.durable.nodes.values().map(|n| n.name.as_str());
+                let names = self.members().map(|n| n.name.as_str());
                 Err(match orca_api::text::nearest(text, names) {
                     Some(name) => problem.hint(format!("did you mean `{name}`?")),
                     None => problem.hint("orcactl node list shows the nodes"),
@@ -57,7 +57,7 @@ impl Manager {
 impl Turn<'_> {
     /// The state was loaded. Nobody counts as gone before a full grace has passed since now.
     pub fn on_started(&mut self) {
-        let nodes: Vec<NodeId> = self.m.durable.nodes.keys().copied().collect();
+        let nodes: Vec<NodeId> = self.m.members().map(|n| n.id).collect();
         for node in nodes {
             self.seen(node);
             self.notify(node);
@@ -74,14 +74,12 @@ impl Turn<'_> {
     }
 
     /// A worker introduces itself: its inventory is merged before it gets work.
-    pub fn on_hello(&mut self, token: Token, node: NodeId, _address: Option<String>, hello: Hello) {
-        let Some(record) = self.m.durable.nodes.get(&node) else {
-            self.reply(
-                token,
-                Err(Problem::new(Code::NoSuchNode, "this node is not a member of the cluster")),
-            );
+    pub fn on_hello(&mut self, token: Token, node: NodeId, address: Option<String>, hello: Hello) {
+        if let Err(problem) = self.m.is_member(node) {
+            self.reply(token, Err(problem));
             return;
-        };
+        }
+        let Some(record) = self.m.member(node) else { return };
         let Some(cluster) = self.m.cluster() else {
             self.reply(token, Err(Problem::new(Code::Internal, "there is no cluster yet")));
             return;
@@ -90,16 +88,25 @@ impl Turn<'_> {
         let live = self.m.live.nodes.entry(node).or_default();
         live.life = Some(hello.life);
         live.seen = self.now.boot_ms;
-        let changed = record.facts != hello.facts || record.state != NodeState::Ready;
-        if changed {
-            if record.state != NodeState::Ready {
-                record.since = self.now.wall;
-                record.state = NodeState::Ready;
-                self.node_event("node.state", &record, "ready", String::new());
-            }
-            // Labels of its configuration count at its join, and for the node that is its own manager.
-            record.labels.clone_from(&hello.facts.labels);
-            record.facts = hello.facts;
+        let old = record.clone();
+        if record.state != NodeState::Ready {
+            record.since = self.now.wall;
+            record.state = NodeState::Ready;
+            self.node_event("node.state", &record, "ready", String::new());
+        }
+        record.facts = hello.facts;
+        record.address = address.or(record.address);
+        if record.is_manager() {
+            // Of the node that is its own manager the configuration counts; of others what counted at their join.
+            record.labels.clone_from(&record.facts.labels);
+            record.data_center.clone_from(&record.facts.data_center);
+        } else if record.approved.is_none() {
+            record.labels.clone_from(&record.facts.labels);
+            record.labels_told.clone_from(&record.facts.labels);
+            record.data_center.clone_from(&record.facts.data_center);
+            record.approved = Some(Capacity::of(&record.facts));
+        }
+        if record != old {
             self.put_node(record.clone());
             self.touch_tasks_of(node);
             self.room = true;

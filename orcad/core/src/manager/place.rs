@@ -12,12 +12,13 @@ use super::turn::Turn;
 /// A node in the scheduler's words.
 pub(super) fn node(record: &NodeRecord, live: Option<&LiveNode>) -> Node {
     let facts = &record.facts;
-    let capacity = Resources { cpu: facts.cpu, memory: facts.memory, disk: facts.disk };
+    let capacity = record.capacity();
+    let capacity = Resources { cpu: capacity.cpu, memory: capacity.memory, disk: capacity.disk };
     let mut node = Node::new(record.id, record.name.clone(), capacity);
     node.reserve =
         Resources { cpu: facts.reserve_cpu, memory: facts.reserve_memory, disk: facts.reserve_disk };
     node.labels.clone_from(&record.labels);
-    node.data_center.clone_from(&facts.data_center);
+    node.data_center.clone_from(&record.data_center);
     node.os.clone_from(&facts.os);
     node.arch.clone_from(&facts.arch);
     node.kernel.clone_from(&facts.kernel);

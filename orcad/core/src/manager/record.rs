@@ -82,6 +82,9 @@ pub struct TokenRecord {
     pub expires_at: Time,
     /// How many machines may still join with it.
     pub uses_left: u32,
+    /// It was revoked.
+    #[serde(default)]
+    pub revoked: bool,
     /// Who made it.
     pub by: Peer,
 }
@@ -125,7 +128,8 @@ pub struct NodeRecord {
     pub revision: u64,
     /// What it does.
     pub roles: Vec<Role>,
-    /// Its state.
+    /// Its state. One that has left stays for as long as its certificate may be good, so that it can be told so; it has
+    /// no name any more (another may have it), and is in no list.
     pub state: NodeState,
     /// Since when.
     pub since: Time,
@@ -155,6 +159,32 @@ pub struct NodeRecord {
     /// It wants to leave: it is forgotten once nothing is left on it.
     #[serde(default)]
     pub leaving: bool,
+    /// The labels that it told of itself when it joined, or when an admin last accepted them: what it tells later is
+    /// compared with them, and not with what an operator has set since.
+    #[serde(default)]
+    pub labels_told: BTreeMap<String, String>,
+}
+
+impl NodeRecord {
+    /// Whether this is the node of the manager itself.
+    pub fn is_manager(&self) -> bool {
+        self.roles.contains(&Role::Manager)
+    }
+
+    /// Whether tasks may run on it at all.
+    pub fn is_worker(&self) -> bool {
+        self.roles.contains(&Role::Worker)
+    }
+
+    /// What it has for scheduling: what it tells, and no more than what was approved.
+    pub fn capacity(&self) -> Capacity {
+        let told = Capacity::of(&self.facts);
+        self.approved.map_or(told, |most| Capacity {
+            cpu: told.cpu.min(most.cpu),
+            memory: told.memory.min(most.memory),
+            disk: told.disk.min(most.disk),
+        })
+    }
 }
 
 /// What a node may have at most for scheduling.
@@ -166,6 +196,13 @@ pub struct Capacity {
     pub memory: Bytes,
     /// Disk.
     pub disk: Bytes,
+}
+
+impl Capacity {
+    /// What a node tells of itself.
+    pub const fn of(facts: &NodeFacts) -> Self {
+        Self { cpu: facts.cpu, memory: facts.memory, disk: facts.disk }
+    }
 }
 
 /// What is known of a node's certificate.

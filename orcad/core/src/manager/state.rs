@@ -58,6 +58,8 @@ pub(super) struct Live {
     pub housekeeping_at: u64,
     /// The state folder's disk is short of space.
     pub scarce: bool,
+    /// A minute of the boot clock, and the joins that were refused in it.
+    pub refusals: (u64, u32),
 }
 
 /// What is known of a node until the next restart.
@@ -110,6 +112,7 @@ impl Manager {
             certificate: None,
             drain: None,
             leaving: false,
+            labels_told: BTreeMap::new(),
         };
         vec![Change::ClusterPut { record: Arc::new(cluster) }, Change::NodePut { record: Arc::new(node) }]
     }
@@ -237,9 +240,15 @@ impl Manager {
 
     /// Tells the scheduler of a node: what is stored of it, and what is known of it now.
     pub(super) fn index_node(&mut self, node: NodeId) {
-        if let Some(record) = self.durable.nodes.get(&node) {
-            let live = self.live.nodes.get(&node);
-            self.scheduler.set_node(super::place::node(record, live));
+        match self.durable.nodes.get(&node) {
+            // A manager without a worker, and one that has left, are no candidates: nobody needs to hear why.
+            Some(record) if record.is_worker() && record.state != NodeState::Left => {
+                let live = self.live.nodes.get(&node);
+                self.scheduler.set_node(super::place::node(record, live));
+            }
+            _ => {
+                self.scheduler.remove_node(node);
+            }
         }
     }
 
@@ -258,9 +267,19 @@ impl Manager {
         self.durable.cluster.as_ref().map_or(1, |c| c.events_from)
     }
 
-    /// The node that was made by the bootstrap: the only one of a cluster of one.
+    /// The manager's own node, which the bootstrap made.
     pub fn first_node(&self) -> Option<NodeId> {
-        self.durable.nodes.keys().next().copied()
+        self.durable.nodes.values().find(|n| n.is_manager()).map(|n| n.id)
+    }
+
+    /// The nodes that belong to the cluster: all but those that have left.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Arc<NodeRecord>> {
+        self.durable.nodes.values().filter(|n| n.state != NodeState::Left)
+    }
+
+    /// The record of a node that belongs to the cluster.
+    pub(super) fn member(&self, node: NodeId) -> Option<&Arc<NodeRecord>> {
+        self.durable.nodes.get(&node).filter(|n| n.state != NodeState::Left)
     }
 
     /// The complete set of placements that a node should have.

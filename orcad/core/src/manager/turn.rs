@@ -57,7 +57,7 @@ impl Manager {
             Event::JoinAsked { token, address, join } => turn.on_join_asked(token, address, *join),
             Event::Certified { node, expires_at, ca } => turn.on_certified(node, expires_at, ca),
             Event::LeaveAsked { token, node } => turn.on_leave_asked(token, node),
-            Event::Dropped { node } => turn.on_dropped(node),
+            Event::Dropped { node, life } => turn.on_dropped(node, life),
             Event::Probed { node, probe, found } => turn.on_probed(node, probe, found),
             Event::Hello { token, node, address, hello } => turn.on_hello(token, node, address, *hello),
             Event::Polled { node, life, conditions, .. } => turn.on_polled(node, life, conditions),
@@ -151,6 +151,17 @@ impl Turn<'_> {
         event.node_name = Some(node.name.clone());
         event.state = Some(state.to_owned());
         self.events.push(event);
+    }
+
+    /// Records that something happened to the cluster as such.
+    pub fn cluster_event(&mut self, kind: &str, message: String) {
+        let event = self.event(kind, message);
+        self.events.push(event);
+    }
+
+    /// Does something once the changes are committed.
+    pub fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
     }
 
     fn event(&self, kind: &str, message: String) -> EventView {

@@ -244,9 +244,10 @@ impl Manager {
 
     /// A node as lists show it.
     pub fn node_view(&self, id: NodeId, now: Now) -> Option<NodeView> {
-        let node = self.durable.nodes.get(&id)?;
+        let node = self.member(id)?;
         let live = self.live.nodes.get(&id);
         let facts = &node.facts;
+        let capacity = node.capacity();
         let placements = || self.placements_on(id).filter(|p| !p.is_ended());
         let load = live
             .and_then(|l| l.load.as_ref())
@@ -262,20 +263,20 @@ impl Manager {
             availability: node.availability,
             conditions: live.map(|l| l.conditions.iter().copied().collect()).unwrap_or_default(),
             cpu: CpuView {
-                total: facts.cpu,
+                total: capacity.cpu,
                 reserve: facts.reserve_cpu,
                 reserved: placements().fold(Cpu::ZERO, |sum, p| sum.saturating_add(p.spec.cpu_reservation())),
                 used: load.map(|l| Cpu::from_millis((l.machine.cpu_average.max(0.0) * 1000.0) as u64)),
             },
             memory: MemoryView {
-                total: facts.memory,
+                total: capacity.memory,
                 reserve: facts.reserve_memory,
                 reserved: placements()
                     .fold(Bytes::ZERO, |sum, p| sum.saturating_add(p.spec.memory_reservation())),
                 used: load.map(|l| Bytes::new(l.machine.memory_used)),
             },
             disk: MemoryView {
-                total: facts.disk,
+                total: capacity.disk,
                 reserve: facts.reserve_disk,
                 reserved: placements()
                     .fold(Bytes::ZERO, |sum, p| sum.saturating_add(p.spec.disk_reservation())),
@@ -296,7 +297,7 @@ impl Manager {
 
     /// All nodes, by name.
     pub fn node_list(&self, now: Now) -> Vec<NodeView> {
-        let by_name: BTreeMap<&Name, NodeId> = self.durable.nodes.values().map(|n| (&n.name, n.id)).collect();
+        let by_name: BTreeMap<&Name, NodeId> = self.members().map(|n| (&n.name, n.id)).collect();
         by_name.values().filter_map(|id| self.node_view(*id, now)).collect()
     }
 
@@ -304,7 +305,7 @@ impl Manager {
     pub fn node_detail(&self, text: &str, now: Now) -> Result<NodeDetail, Problem> {
         let id = self.find_node(text)?;
         let gone = || Problem::new(Code::NoSuchNode, "the node is gone");
-        let node = self.durable.nodes.get(&id).ok_or_else(gone)?;
+        let node = self.member(id).ok_or_else(gone)?;
         let facts = &node.facts;
         let mut tasks: Vec<TaskView> = self
             .placements_on(id)
@@ -321,11 +322,11 @@ impl Manager {
             engine_api: facts.engine_api.clone(),
             cgroup: facts.cgroup,
             labels: node.labels.clone(),
-            data_center: facts.data_center.clone(),
+            data_center: node.data_center.clone(),
             load: self.live.nodes.get(&id).and_then(|l| l.load.as_ref()).map(|l| l.as_ref().clone()),
             tasks_on_node: tasks,
             drain: None,
-            differs: Vec::new(),
+            differs: node.differs(),
         })
     }
 
@@ -361,7 +362,7 @@ impl Manager {
     pub fn status(&self, here: NodeId, version: &str, started_at: Time, now: Now) -> Option<Status> {
         let node = self.durable.nodes.get(&here)?;
         let mut nodes: BTreeMap<NodeState, u32> = BTreeMap::new();
-        for node in self.durable.nodes.values() {
+        for node in self.members() {
             *nodes.entry(node.state).or_default() += 1;
         }
         let views = self.task_list(now);
@@ -439,10 +440,10 @@ impl Manager {
 
     /// For the unit's status line: nodes ready, nodes in all, tasks running.
     pub fn summary(&self) -> (usize, usize, usize) {
-        let ready = self.durable.nodes.values().filter(|n| n.state == NodeState::Ready).count();
+        let ready = self.members().filter(|n| n.state == NodeState::Ready).count();
         let running =
             self.durable.placements.values().filter(|p| p.state().phase() == Phase::Running).count();
-        (ready, self.durable.nodes.len(), running)
+        (ready, self.members().count(), running)
     }
 }
 

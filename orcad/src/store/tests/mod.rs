@@ -69,6 +69,7 @@ pub(super) fn node(n: u8, revision: u64) -> Change {
             certificate: None,
             drain: None,
             leaving: false,
+            labels_told: std::collections::BTreeMap::new(),
         }),
     }
 }
