@@ -250,7 +250,8 @@ impl Reader<'_> {
     }
 }
 
-fn base32(bytes: &[u8]) -> String {
+/// Bytes in Crockford's base 32, in lower case, without padding.
+pub fn base32(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(5) * 8);
     let (mut held, mut bits) = (0u32, 0u32);
     for byte in bytes {
@@ -267,8 +268,11 @@ fn base32(bytes: &[u8]) -> String {
     text
 }
 
-/// `before` is how many characters of the whole text came before, for the error.
-fn unbase32(text: &str, before: usize) -> Result<Vec<u8>, TokenError> {
+/// Bytes from [`base32`], in any case. `before` is how many characters of the whole text came before, for the error.
+///
+/// # Errors
+/// [`TokenError::Character`], or [`TokenError::Damaged`] where bits are left over.
+pub fn unbase32(text: &str, before: usize) -> Result<Vec<u8>, TokenError> {
     let mut bytes = Vec::with_capacity(text.len() * 5 / 8);
     let (mut held, mut bits) = (0u32, 0u32);
     for (at, found) in text.chars().enumerate() {

@@ -47,7 +47,7 @@ const CLUSTER: &str = "cluster";
 const BEGINNING: Time = Time::from_ms(0);
 /// … and ends 30 years after the later of its making and 2026.
 const NOT_MADE_BEFORE: Time = Time::from_ms(1_767_225_600_000);
-const YEARS_30: Span = Span::from_ms(30 * 365 * 86_400_000);
+const YEARS_30_MS: i64 = 30 * 365 * 86_400_000;
 /// The last second that a certificate can name, 9999-12-31.
 const LAST_MS: i64 = 253_402_300_799_000;
 
@@ -326,7 +326,7 @@ fn params(cluster: ClusterId, key: &KeyPair, now: Time) -> CertificateParams {
     params.distinguished_name.push(DnType::OrganizationName, "orca");
     params.distinguished_name.push(DnType::CommonName, format!("{cluster} authority {mark}"));
     params.not_before = x509!(BEGINNING);
-    params.not_after = x509!(NOT_MADE_BEFORE.max(now).plus(YEARS_30));
+    params.not_after = x509!(Time::from_ms(NOT_MADE_BEFORE.max(now).ms().saturating_add(YEARS_30_MS)));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.use_authority_key_identifier_extension = true;

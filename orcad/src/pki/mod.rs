@@ -4,6 +4,8 @@
 //!   certificate   what a certificate of the cluster says: cluster, role, id, dates; read strictly
 //!   ca            the authority of a manager: issues, is rotated, lies in <state>/ca
 //!   identity      key, certificate, trusted authorities and who we are, in <state>/identity
+//!   renew         when a certificate is renewed, and which one may be
+//!   seal          the authority inside a backup, under the recovery key
 //!   folder        files that change as one, whatever crashes
 //! ```
 //!
@@ -17,3 +19,8 @@ pub mod certificate;
 pub mod folder;
 pub mod identity;
 pub mod pem;
+pub mod renew;
+pub mod seal;
+
+#[cfg(test)]
+mod tests;

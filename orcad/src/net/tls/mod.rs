@@ -18,7 +18,8 @@
 //!
 //! # Dates
 //! Nobody is locked out by a clock. A *server* lets a client in whose certificate is sound but past or before its
-//! dates, and says so ([`Standing`]): such a peer may renew and do nothing else. A
+//! dates, and says so ([`Standing`]): such a peer may renew and do nothing else
+//! ([`crate::pki::renew::check_renewal`]). A
 //! *client* that joins, or a person's, judges the manager's dates by its own clock. A *node* goes on with a manager
 //! whose certificate its clock calls expired or not yet valid ([`verify::Dates::Node`]): its clock may be wrong, and a
 //! node that hung up would lose its tasks to that. What keeps an old stolen manager's key out is the *floor*, an instant
