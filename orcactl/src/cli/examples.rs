@@ -202,6 +202,20 @@ Examples:
   orcactl version -o json
 ";
 
+/// `orcactl debug`
+pub const DEBUG: &str = "\
+Examples:
+  sudo orcactl debug bundle
+  sudo orcactl debug bundle -o /tmp/orca.tar.gz
+";
+
+/// `orcactl debug bundle`
+pub const DEBUG_BUNDLE: &str = "\
+Examples:
+  sudo orcactl debug bundle
+  sudo orcactl debug bundle -o /tmp/orca.tar.gz
+";
+
 /// `orcactl completion`
 pub const COMPLETION: &str = "\
 Examples:

@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcomm
 use orca_api::units::Span;
 
 pub mod cluster;
+pub mod debug;
 pub mod examples;
 pub mod node;
 pub mod spec;
@@ -127,6 +128,9 @@ pub enum Command {
     /// Show the versions of orcactl and orcad
     #[command(before_help = examples::VERSION)]
     Version(cluster::VersionArgs),
+    /// Gather what a bug report needs
+    #[command(subcommand, before_help = examples::DEBUG)]
+    Debug(debug::DebugCommand),
     /// Print a completion script for a shell
     #[command(before_help = examples::COMPLETION)]
     Completion(cluster::CompletionArgs),

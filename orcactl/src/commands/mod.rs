@@ -5,6 +5,7 @@
 
 use orca_api::error::exit;
 
+use crate::cli::debug::DebugCommand;
 use crate::cli::node::{NodeCommand, RoleCommand};
 use crate::cli::task::TaskCommand;
 use crate::cli::{Cli, Command, Output};
@@ -14,6 +15,7 @@ use crate::output::printer::Printer;
 use crate::settings::Settings;
 
 pub mod completion;
+pub mod debug;
 pub mod doctor;
 pub mod events;
 pub mod node;
@@ -58,6 +60,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Doctor(args) => doctor::run(&client, printer(args.output)).await,
         Command::Events(args) => events::run(&client, printer(args.output), &args).await,
         Command::Version(args) => version::run(&client, printer(args.output)).await,
+        Command::Debug(DebugCommand::Bundle(args)) => debug::bundle::run(&client, &args).await,
         Command::Completion(args) => completion::run(args.shell),
     }
 }

@@ -1,4 +1,4 @@
-//! What is seen while one waits for a task: a line that moves on a terminal, one line a change elsewhere.
+//! What is seen while one waits: a line that moves on a terminal; elsewhere one line a change of a task.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use orca_api::control::TaskView;
@@ -79,6 +79,40 @@ impl Board {
 impl Drop for Board {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What is being done by a command that takes a while; seen on a terminal only.
+#[derive(Debug)]
+pub struct Activity(Option<ProgressBar>);
+
+impl Activity {
+    /// With nothing said yet.
+    pub fn new(printer: &Printer) -> Self {
+        Self(printer.is_live().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(style(Steps::Words));
+            bar.enable_steady_tick(std::time::Duration::from_millis(100));
+            bar
+        }))
+    }
+
+    /// Says what is being done.
+    pub fn say(&self, text: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(words::plain(text));
+        }
+    }
+
+    /// Takes the line away.
+    pub fn close(self) {}
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }
     }

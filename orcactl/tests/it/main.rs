@@ -2,6 +2,7 @@
 //!
 //! The snapshots are the specification of the face. Review reads their diff.
 
+mod debug;
 mod errors;
 mod exec;
 mod node;

@@ -23,7 +23,7 @@ mod machine;
 /// What came of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum State {
+pub(super) enum State {
     /// As it should be.
     Ok,
     /// Works, and will not for long, or not well.
@@ -36,7 +36,7 @@ enum State {
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Finding {
+pub(super) struct Finding {
     /// What was looked at.
     what: &'static str,
     /// What came of it.
@@ -64,6 +64,14 @@ impl Finding {
 
 /// Looks at everything; exits with 1 where something is wrong.
 pub async fn run(client: &Client, printer: Printer) -> Outcome {
+    let findings = look(client).await;
+    show(&printer, &findings)?;
+    let wrong = findings.iter().any(|f| f.state == State::Wrong);
+    Ok(if wrong { exit::FAILED } else { exit::OK })
+}
+
+/// Looks at everything.
+pub(super) async fn look(client: &Client) -> Vec<Finding> {
     let status = client.call(Route::Status).answer::<Status>().await;
     let told = status.as_ref().is_err_and(|failure| failure.code == Some(Code::CannotStart));
     let mut findings = machine::unit(told);
@@ -82,9 +90,7 @@ pub async fn run(client: &Client, printer: Printer) -> Outcome {
     findings.extend(folder::newest_backup().filter(|_| told));
     findings.extend(clock::all());
     findings.push(machine::membership());
-    show(&printer, &findings)?;
-    let wrong = findings.iter().any(|f| f.state == State::Wrong);
-    Ok(if wrong { exit::FAILED } else { exit::OK })
+    findings
 }
 
 fn show(printer: &Printer, findings: &[Finding]) -> Result<(), Failure> {
