@@ -1,7 +1,7 @@
-//! Simulation: a manager and two workers live through crashes, lost messages, dying engines and a busy client, all
+//! Simulation: a manager and up to fifty workers live through crashes, lost messages, dying engines and a busy client, all
 //! from one seed; then everything is repaired, and has to come right.
 //!
-//! `ORCA_SEEDS=N` runs N seeds instead of 50 (2,000 with `ORCA_LONG`), beginning at `ORCA_SEED` (1). A failure names its
+//! `ORCA_SEEDS=N` runs N seeds instead of 50 (10,000 with `ORCA_LONG`), beginning at `ORCA_SEED` (1). A failure names its
 //! seed, and `ORCA_SEED=n ORCA_SEEDS=1` plays it again, step for step.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +12,7 @@ use orca_tests::world::{Plan, World};
 
 /// Seeds of a usual run, and of a long one.
 const SEEDS: u64 = 50;
-const SEEDS_LONG: u64 = 2_000;
+const SEEDS_LONG: u64 = 10_000;
 /// How long things break.
 const TROUBLE: Span = Span::from_secs(600);
 
@@ -26,7 +26,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 /// `all` keeps the whole transcript for a failure, and not only its end.
 fn live_through(seed: u64, all: bool) {
     let mut world = World::new(Plan { transcript: all, ..Plan::random(seed) });
-    for n in 0..2 {
+    for n in 0..world.workers.len() {
         world.foreign_container(n, "someone-elses", Some("9090:1"));
     }
     world.let_client_act();

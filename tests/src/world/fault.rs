@@ -2,6 +2,7 @@
 
 use orca_api::units::Span;
 
+use super::network::{Cut, Way};
 use super::rng::Rng;
 use super::{Happening, World};
 
@@ -22,6 +23,8 @@ pub struct Faults {
     pub engine_refuses: u64,
     /// The engine's answer, or its hint, is lost.
     pub answers_lost: u64,
+    /// A manager's commit takes seconds.
+    pub slow_disk: u64,
     /// How long it is between two large faults, in milliseconds on average; 0 for none.
     pub strikes_every: u64,
     /// Every image runs for ever.
@@ -39,6 +42,7 @@ impl Faults {
             crash_amid_effects: 0,
             engine_refuses: 0,
             answers_lost: 0,
+            slow_disk: 0,
             strikes_every: 0,
             repaired: false,
         }
@@ -55,6 +59,7 @@ impl Faults {
             crash_amid_effects: some(rng, 15),
             engine_refuses: some(rng, 100),
             answers_lost: some(rng, 100),
+            slow_disk: some(rng, 20),
             strikes_every: rng.between(5_000, 60_000),
             repaired: false,
         }
@@ -80,7 +85,7 @@ impl World {
     pub fn repair(&mut self) {
         self.faults = Faults { repaired: true, late: 1, ..Faults::none() };
         for w in &mut self.workers {
-            w.cut_until = 0;
+            w.way = Way::default();
             w.engine.free_foreign_ports();
         }
         self.note("everything is repaired");
@@ -91,10 +96,13 @@ impl World {
             return;
         }
         let n = self.rng.below(self.workers.len() as u64) as usize;
-        match self.rng.below(10) {
+        match self.rng.below(16) {
             0 => self.crash_manager(),
             1 => self.crash_worker(n),
-            2 => self.cut(n),
+            2 => {
+                let ms = self.rng.between(1_000, 120_000);
+                self.cut(n, Cut::Both, ms);
+            }
             3 => {
                 self.workers[n].engine.live_restore = self.rng.chance(400);
                 let back = self.rng.between(500, 20_000);
@@ -115,16 +123,55 @@ impl World {
                 }
             }
             8 => self.kill_by_hand(n),
+            9 => {
+                let which = *self.rng.pick(&[Cut::Up, Cut::Down]);
+                let ms = self.rng.between(1_000, 60_000);
+                self.cut(n, which, ms);
+            }
+            10 => self.flap(n),
+            11 => self.cut_one_after_the_other(),
+            12 => {
+                let dark = self.rng.between(5_000, 180_000);
+                self.note(format!("the power of n{} fails for {}", n + 1, Span::from_ms(dark)));
+                self.lose_power(n, dark);
+            }
+            13 => self.cut_many(),
             _ => self.set_clock(n),
         }
         let next = self.rng.between(self.faults.strikes_every / 2, self.faults.strikes_every * 3 / 2);
         self.schedule(next, Happening::Fault);
     }
 
-    fn cut(&mut self, n: usize) {
-        let ms = self.rng.between(1_000, 30_000);
-        self.workers[n].cut_until = self.now + ms;
-        self.note(format!("n{} is cut off for {}", n + 1, Span::from_ms(ms)));
+    /// A link that comes and goes.
+    fn flap(&mut self, n: usize) {
+        let mut at = 0;
+        for _ in 0..self.rng.between(3, 12) {
+            at += self.rng.between(500, 9_000);
+            let ms = self.rng.between(300, 9_000);
+            self.schedule(at, Happening::Cut(n, Cut::Both, ms));
+        }
+    }
+
+    /// The links of some nodes are cut one after the other, and heal in another order.
+    fn cut_one_after_the_other(&mut self) {
+        let mut at = 0;
+        for n in 0..self.workers.len() {
+            if self.rng.chance(500) {
+                at += self.rng.between(100, 5_000);
+                let ms = self.rng.between(5_000, 60_000);
+                self.schedule(at, Happening::Cut(n, Cut::Both, ms));
+            }
+        }
+    }
+
+    /// A switch fails: most nodes vanish at once.
+    fn cut_many(&mut self) {
+        let ms = self.rng.between(5_000, 90_000);
+        for n in 0..self.workers.len() {
+            if self.rng.chance(700) {
+                self.cut(n, Cut::Both, ms);
+            }
+        }
     }
 
     /// Somebody sets a worker's wall clock.

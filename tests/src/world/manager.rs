@@ -6,7 +6,7 @@ use orca_api::error::Problem;
 use orca_api::id::{LifeId, NodeId, SeededIds};
 use orca_api::link::Generation;
 use orca_core::manager::check::check_manager;
-use orca_core::manager::{Answer, Asked, Change, Effect, Event, HEARTBEAT, Manager, Token};
+use orca_core::manager::{Answer, Asked, Change, Effect, Event, Found, HEARTBEAT, Manager, Token};
 
 use super::disk::Disk;
 use super::network::{Down, Message, Up};
@@ -29,6 +29,8 @@ pub(crate) enum Do {
     Tick,
     /// A poll was parked long enough.
     PollOver(usize, u64),
+    /// A probe came to its end.
+    Probed(NodeId, u64, Found),
 }
 
 /// Who waits for an answer.
@@ -108,6 +110,12 @@ impl World {
 
     /// The process ends without a word. What it had in memory must be what its store and its last batch make.
     pub fn crash_manager(&mut self) {
+        let back = self.faults.restart_ms(&mut self.rng);
+        self.end_manager();
+        self.schedule(back, Happening::ManagerStarts);
+    }
+
+    pub(crate) fn end_manager(&mut self) {
         let Some(core) = self.manager.core.take() else { return };
         let batch = self.manager.batch.take().map_or_else(Vec::new, |b| b.changes);
         let mut loaded = Manager::load(self.manager.disk.rows());
@@ -129,8 +137,6 @@ impl World {
         for to in 0..self.workers.len() {
             self.send(Message::Reset { to });
         }
-        let back = self.faults.restart_ms(&mut self.rng);
-        self.schedule(back, Happening::ManagerStarts);
     }
 
     pub(crate) fn manager_event(&mut self, event: Event) {
@@ -157,6 +163,7 @@ impl World {
                     self.manager_event(Event::Tick);
                 }
             }
+            Do::Probed(node, probe, found) => self.manager_event(Event::Probed { node, probe, found }),
             // What is in memory is not committed yet: nobody may hear of it.
             Do::PollOver(n, number) if self.manager.batch.is_some() => {
                 let life = self.manager.life;
@@ -193,7 +200,9 @@ impl World {
             self.schedule(at - now.boot_ms, Happening::Manager(life, Do::Tick));
         }
         let m = &mut self.manager;
-        let wait = if batch.changes.is_empty() { 0 } else { self.rng.between(1, 1 + self.faults.late) };
+        let slow = if self.rng.chance(self.faults.slow_disk) { 3_000 } else { 0 };
+        let wait =
+            if batch.changes.is_empty() { 0 } else { self.rng.between(1, 1 + self.faults.late + slow) };
         m.batch = Some(batch);
         let life = m.life;
         self.schedule(wait, Happening::Manager(life, Do::Committed));
@@ -244,10 +253,14 @@ impl World {
                     self.answer_poll(poll, true);
                 }
             }
-            Effect::Probe { .. }
-            | Effect::CutNode { .. }
-            | Effect::CutCertificate { .. }
-            | Effect::Listen => {}
+            Effect::Probe { node, probe, .. } => {
+                if let Some(n) = self.workers.iter().position(|w| w.node == node) {
+                    let (after, found) = self.probe(n);
+                    let life = self.manager.life;
+                    self.schedule(after, Happening::Manager(life, Do::Probed(node, probe, found)));
+                }
+            }
+            Effect::CutNode { .. } | Effect::CutCertificate { .. } | Effect::Listen => {}
             Effect::Publish { events, .. } => {
                 for e in events {
                     let name = e.task_name.as_ref().or(e.node_name.as_ref()).map_or("", |n| n.as_str());
@@ -298,13 +311,23 @@ impl World {
         }
     }
 
+    /// A worker's connection was closed.
+    pub(crate) fn connection_closed(&mut self, n: usize) {
+        if self.manager.core.is_some() {
+            let node = self.workers[n].node;
+            self.manager_event(Event::Dropped { node });
+        }
+    }
+
     /// A message of a worker came in.
     pub(crate) fn manager_hears(&mut self, n: usize, node: NodeId, life: LifeId, number: u64, body: Up) {
         let waiter = Waiter::Worker { n, life, number };
         match body {
             Up::Hello(hello) => {
                 let token = self.token(waiter);
-                self.manager_event(Event::Hello { token, node, address: None, hello });
+                // The first node is the manager's own machine.
+                let address = (n > 0).then(|| format!("10.0.0.{}", n + 1));
+                self.manager_event(Event::Hello { token, node, address, hello });
             }
             Up::Report(placements) => {
                 let token = self.token(waiter);

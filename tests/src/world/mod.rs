@@ -43,6 +43,8 @@ use worker::WorkerBox;
 
 /// The wall clock at the beginning: 2026-01-01T00:00:00Z.
 const BEGIN: i64 = 1_767_225_600_000;
+/// The most workers of a random world.
+const WORKERS_MAX: u64 = 50;
 /// Lines of the transcript that a simulation keeps for its failure.
 const LINES_KEPT: usize = 400;
 
@@ -65,6 +67,8 @@ pub(crate) enum Happening {
     Client(client::Do),
     /// Something breaks.
     Fault,
+    /// A worker's way to the manager breaks for so many milliseconds.
+    Cut(usize, network::Cut, u64),
 }
 
 /// The world.
@@ -111,10 +115,16 @@ impl Plan {
         Self { seed: 1, workers, cpus: 4, memory_mib: 4096, faults: Faults::none(), transcript: true }
     }
 
-    /// What a seed makes: two workers, and a little of every fault, or a lot of some.
+    /// What a seed makes: a few workers, now and then many, and a little of every fault, or a lot of some.
     pub fn random(seed: u64) -> Self {
-        let faults = Faults::random(&mut Rng::new(seed ^ 0x5EED));
-        Self { seed, workers: 2, cpus: 4, memory_mib: 4096, faults, transcript: false }
+        let mut rng = Rng::new(seed ^ 0x5EED);
+        let faults = Faults::random(&mut rng);
+        let workers = match rng.below(100) {
+            0..70 => rng.between(1, 4),
+            70..95 => rng.between(5, 12),
+            _ => rng.between(13, WORKERS_MAX),
+        };
+        Self { seed, workers: workers as usize, cpus: 4, memory_mib: 4096, faults, transcript: false }
     }
 }
 
@@ -193,6 +203,8 @@ impl World {
             Happening::Engine(n, what) => self.engine_does(n, what),
             Happening::Client(what) => self.client_does(what),
             Happening::Fault => self.fault_strikes(),
+            Happening::Cut(..) if self.faults.is_none() => {}
+            Happening::Cut(n, which, ms) => self.cut(n, which, ms),
         }
     }
 

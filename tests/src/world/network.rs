@@ -4,10 +4,15 @@ use orca_api::id::{LifeId, NodeId, PlacementId};
 use orca_api::link::{Assignment, Generation, Hello, PlacementStatus, Welcome};
 use orca_api::node::Condition;
 use orca_api::spec::TaskSpec;
+use orca_api::units::Span;
+use orca_core::manager::Found;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Happening, World};
+
+/// How long the shell waits for an answer to a probe.
+const PROBE_MS: u64 = 1_000;
 
 /// A message on its way.
 #[derive(Clone, Debug)]
@@ -18,6 +23,28 @@ pub(crate) enum Message {
     Down { to: usize, life: LifeId, number: u64, body: Down },
     /// The connection broke.
     Reset { to: usize },
+    /// A worker's connection was closed by its kernel.
+    Closed { from: usize },
+}
+
+/// A worker's way to the manager: when each direction is open again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Way {
+    /// Nothing from the worker comes through before.
+    pub(crate) up_cut_until: u64,
+    /// Nothing from the manager comes through before.
+    pub(crate) down_cut_until: u64,
+}
+
+/// Which way is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Both.
+    Both,
+    /// From the worker to the manager.
+    Up,
+    /// From the manager to the worker.
+    Down,
 }
 
 /// What a worker says.
@@ -64,9 +91,47 @@ impl World {
         }
     }
 
+    /// Nothing comes through from now on, for so long.
+    pub(crate) fn cut(&mut self, n: usize, which: Cut, ms: u64) {
+        if n == 0 {
+            // On the manager's own machine there is nothing to cut.
+            return;
+        }
+        let until = self.now + ms;
+        let way = &mut self.workers[n].way;
+        if which != Cut::Down {
+            way.up_cut_until = way.up_cut_until.max(until);
+        }
+        if which != Cut::Up {
+            way.down_cut_until = way.down_cut_until.max(until);
+        }
+        let words = match which {
+            Cut::Both => "is cut off",
+            Cut::Up => "is not heard",
+            Cut::Down => "hears nothing",
+        };
+        self.note(format!("n{} {words} for {}", n + 1, Span::from_ms(ms)));
+    }
+
     fn is_cut(&self, message: &Message) -> bool {
-        let (Message::Up { from: n, .. } | Message::Down { to: n, .. } | Message::Reset { to: n }) = message;
-        self.workers[*n].cut_until > self.now
+        match message {
+            Message::Up { from: n, .. } | Message::Closed { from: n } => {
+                self.workers[*n].way.up_cut_until > self.now
+            }
+            Message::Down { to: n, .. } | Message::Reset { to: n } => {
+                self.workers[*n].way.down_cut_until > self.now
+            }
+        }
+    }
+
+    /// What a probe of a node finds, and after how long.
+    pub(crate) fn probe(&mut self, n: usize) -> (u64, Found) {
+        let worker = &self.workers[n];
+        let cut = worker.way.up_cut_until.max(worker.way.down_cut_until) > self.now;
+        if cut || worker.dark_until > self.now || self.rng.chance(self.faults.lost) {
+            return (PROBE_MS, Found::Silence);
+        }
+        (self.latency() * 2, Found::Machine)
     }
 
     pub(crate) fn arrives(&mut self, message: Message) {
@@ -92,6 +157,7 @@ impl World {
                     self.link_broke(to);
                 }
             }
+            Message::Closed { from } => self.connection_closed(from),
         }
     }
 }

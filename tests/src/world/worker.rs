@@ -10,7 +10,7 @@ use orca_core::worker::io::{Change, Effect, EngineState, Event};
 
 use super::disk::Disk;
 use super::engine::{Engine, Power};
-use super::network::{Down, Message, Up};
+use super::network::{Down, Message, Up, Way};
 use super::rng::Rng;
 use super::{Happening, World};
 
@@ -60,8 +60,10 @@ pub struct WorkerBox {
     boots: u32,
     pub(crate) booted_at: u64,
     pub(crate) skew_ms: i64,
-    /// Nothing comes through before.
-    pub(crate) cut_until: u64,
+    /// Its way to the manager.
+    pub(crate) way: Way,
+    /// Its machine has no power before.
+    pub(crate) dark_until: u64,
     /// Its engine.
     pub engine: Engine,
     ids: SeededIds,
@@ -88,7 +90,8 @@ impl WorkerBox {
             boots: 0,
             booted_at: 0,
             skew_ms: 0,
-            cut_until: 0,
+            way: Way::default(),
+            dark_until: 0,
             engine: Engine::new(n),
             ids: SeededIds(0),
             inbox: VecDeque::new(),
@@ -122,10 +125,12 @@ impl World {
         self.schedule(5, Happening::Worker(n, life, Do::Hello));
     }
 
-    /// The process ends without a word. What it had in memory must be what its store and its last batch make.
+    /// The process ends without a word; its kernel closes its connections. What it had in memory must be what its store
+    /// and its last batch make.
     pub fn crash_worker(&mut self, n: usize) {
         let back = self.faults.restart_ms(&mut self.rng);
         self.end_worker(n);
+        self.send(Message::Closed { from: n });
         self.schedule(back, Happening::WorkerStarts(n));
     }
 
@@ -152,18 +157,30 @@ impl World {
         self.note(format!("worker {name} crashes"));
     }
 
-    /// The power fails: every process is gone. What was committed is there.
+    /// The power fails for a moment: every process is gone. What was committed is there.
     pub fn reboot(&mut self, n: usize) {
+        let dark = self.faults.restart_ms(&mut self.rng) / 2;
+        self.lose_power(n, dark);
+        let name = self.workers[n].name.clone();
+        self.note(format!("node {name} is rebooted"));
+    }
+
+    /// The power fails for so long; then the machine starts, its engine, and its worker.
+    pub fn lose_power(&mut self, n: usize, dark_ms: u64) {
         self.end_worker(n);
         self.engine_loses_power(n);
         self.checker.counts_lost();
-        let back = self.faults.restart_ms(&mut self.rng) + 1_000;
+        let back = dark_ms + self.faults.restart_ms(&mut self.rng) / 2 + 1_000;
         let (now, w) = (self.now, &mut self.workers[n]);
         w.boots += 1;
         w.booted_at = now;
-        let name = w.name.clone();
-        self.note(format!("node {name} is rebooted"));
-        self.schedule(back / 2, Happening::Engine(n, super::engine::Do::ComesUp));
+        w.dark_until = now + dark_ms;
+        if n == 0 {
+            // It is the manager's machine as well.
+            self.end_manager();
+            self.schedule(back, Happening::ManagerStarts);
+        }
+        self.schedule(back - 500, Happening::Engine(n, super::engine::Do::ComesUp));
         self.schedule(back, Happening::WorkerStarts(n));
     }
 
