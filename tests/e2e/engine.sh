@@ -70,6 +70,9 @@ for i in 1 2 3; do
   box live orcactl task start --name "t$i" --memory 64m busybox:local sleep 100000 >/dev/null 2>&1
 done
 check_is 'three tasks run under the systemd cgroup driver' 3 "$(running live)"
+check_match 'each in a slice of its own' '/orca.slice/orca-t1.slice/docker-' \
+  "$(box_sh live 'cat /proc/$(docker inspect -f "{{.State.Pid}}" $(docker ps -qf label=orca.task=t1))/cgroup')"
+check_match 'which systemctl shows' 'sleep 100000' "$(box live systemctl status orca-t1.slice)"
 before=$(box_sh live 'docker inspect -f "{{.Id}} {{.State.StartedAt}}" $(docker ps -q | sort)')
 for ((i = 1; i <= rounds; i++)); do
   if ((i % 2)); then box live systemctl restart docker; else box_sh live 'kill -9 $(pidof dockerd)'; fi

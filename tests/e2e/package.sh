@@ -56,8 +56,10 @@ check 'a task runs with nothing edited' n1 sudo orcactl task start --name first 
 
 n1 sudo orcactl task start --name speaks --restart never busybox:local echo a line of speaks >/dev/null 2>&1
 check_is 'where the journal is kept, output goes there' journald \
-  "$(box_sh n1 'docker inspect -f "{{.HostConfig.LogConfig.Type}}" $(docker ps -aqf label=orca.name=speaks)')"
-check_wait 'with the name of the task as a field' 10 "box n1 journalctl -o cat ORCA_NAME=speaks | grep -qx 'a line of speaks'"
+  "$(box_sh n1 'docker inspect -f "{{.HostConfig.LogConfig.Type}}" $(docker ps -aqf label=orca.task=speaks)')"
+check_wait 'with the name of the task as a field' 10 "box n1 journalctl -o cat ORCA_TASK=speaks | grep -qx 'a line of speaks'"
+check_is 'and the rest of who said it' "n1 1 $(n1 orcactl task inspect speaks -o json | jq -r '(if type == "array" then .[0] else . end).id')" \
+  "$(n1 journalctl -o json ORCA_TASK=speaks | jq -r '"\(.ORCA_NODE) \(.ORCA_ATTEMPT) \(.ORCA_TASK_ID)"' | head -n 1)"
 check_wait 'and orcactl reads it from there' 10 "box n1 orcactl task logs speaks | grep -qx 'a line of speaks'"
 n1 orcactl task remove --force speaks >/dev/null 2>&1
 

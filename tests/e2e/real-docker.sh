@@ -65,7 +65,7 @@ check 'remove --force' ctl task remove --force web
 check_exit 'then there is no such task' 4 ctl task inspect web
 # The worker removes containers once it hears that the task is forgotten.
 gone=$(jq -r '.[0].id' <<<"$list")
-check_wait 'and soon no container of it' 10 "[ -z \"\$(docker ps -aq --filter label=orca.task=$gone)\" ]"
+check_wait 'and soon no container of it' 10 "[ -z \"\$(docker ps -aq --filter label=orca.task-id=$gone)\" ]"
 
 # ------------------------------------------------------------------------------------------- what a spec can ask for
 mkdir "$orca_dir/data"

@@ -70,7 +70,7 @@ phase_is() {
 
 # container_of NAME: the container of the task's last attempt.
 container_of() {
-  docker ps -aq --no-trunc --filter "label=orca.task=$(task "$1" .id)" | head -n 1
+  docker ps -aq --no-trunc --filter "label=orca.task-id=$(task "$1" .id)" | head -n 1
 }
 
 orca_cleanup() {

@@ -130,6 +130,9 @@ impl WorkerRole {
             let now = self.core.cluster();
             std::mem::replace(known, now) != now
         });
+        if let Some((_, name)) = self.core.node() {
+            self.engine.set_node(name);
+        }
         let checks = self.core.checks();
         self.checks.send_if_modified(|known| {
             let changed = *known != checks;

@@ -19,7 +19,7 @@ async fn created_and_started() {
     );
     assert_eq!(seen.ports[0].host, 8080);
     let made = rig.fake.container("web-a1-x7f2").unwrap();
-    assert_eq!(made.labels["orca.name"], "web");
+    assert_eq!(made.labels["orca.task"], "web");
     assert_eq!(made.body["Hostname"], "web");
     assert_eq!(made.body["HostConfig"]["RestartPolicy"]["Name"], "no");
     assert_eq!(made.body["HostConfig"]["LogConfig"]["Type"], "local");

@@ -219,7 +219,7 @@ pub struct CheckTarget {
 pub struct Labels {
     /// `orca.cluster`
     pub cluster: ClusterId,
-    /// `orca.task`
+    /// `orca.task-id`
     pub task: TaskId,
     /// `orca.placement`
     pub placement: PlacementId,

@@ -17,8 +17,12 @@ use orca_core::worker::io::Labels;
 use super::{LogDefault, labels};
 
 /// What of the node the translation depends on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeTraits {
+    /// Its name; `None` until a manager welcomed it.
+    pub name: Option<Name>,
+    /// The engine has systemd make its cgroups, so that they can be put into slices.
+    pub slices: bool,
     /// The engine offers the `journald` log driver.
     pub journald: bool,
     /// The journal survives a reboot.
@@ -38,7 +42,7 @@ pub enum LogChoice {
 
 impl LogChoice {
     /// By the node's configuration and what the node offers.
-    pub fn of(default: LogDefault, node: NodeTraits) -> Self {
+    pub fn of(default: LogDefault, node: &NodeTraits) -> Self {
         match default {
             LogDefault::Local => Self::Local,
             LogDefault::Journald => Self::Journald,
@@ -71,10 +75,10 @@ pub fn container_body(
     own: &Labels,
     task_name: &Name,
     log: LogDefault,
-    node: NodeTraits,
+    node: &NodeTraits,
 ) -> ContainerCreateBody {
     let mut all_labels: HashMap<String, String> = spec.labels.clone().into_iter().collect();
-    all_labels.extend(labels::write(own, task_name));
+    all_labels.extend(labels::write(own, task_name.as_str(), node.name.as_ref().map(Name::as_str)));
     let host_network = spec.network.as_deref() == Some("host");
     ContainerCreateBody {
         // With the node's network a container has the node's name, unless it asks for another.
@@ -118,7 +122,7 @@ fn nanos(span: Span) -> i64 {
     i64::try_from(span.ms().saturating_mul(1_000_000)).unwrap_or(i64::MAX)
 }
 
-fn host_config(spec: &TaskSpec, task_name: &Name, log: LogDefault, node: NodeTraits) -> HostConfig {
+fn host_config(spec: &TaskSpec, task_name: &Name, log: LogDefault, node: &NodeTraits) -> HostConfig {
     let limit = spec.memory.map(in_engine);
     let reservation = spec.reserve_memory.filter(|r| *r >= MEMORY_MIN && Some(*r) != spec.memory);
     HostConfig {
@@ -131,6 +135,7 @@ fn host_config(spec: &TaskSpec, task_name: &Name, log: LogDefault, node: NodeTra
         memory_swap: limit.filter(|_| node.swap_limit),
         memory_reservation: reservation.map(in_engine),
         pids_limit: spec.pids.map(i64::from),
+        cgroup_parent: node.slices.then(|| slice(task_name.as_str())),
         port_bindings: some_map(port_bindings(spec)),
         mounts: some_list(spec.mounts.iter().map(mount).collect()),
         tmpfs: some_map(spec.tmpfs.iter().map(|t| (t.target.clone(), t.options.clone())).collect()),
@@ -153,6 +158,14 @@ fn host_config(spec: &TaskSpec, task_name: &Name, log: LogDefault, node: NodeTra
         auto_remove: Some(false),
         ..HostConfig::default()
     }
+}
+
+/// The slice of a task, or of all tasks of a job: `systemctl status orca-web.slice` shows their processes and memory.
+///
+/// In names of slices `-` separates levels, and no name of a task has a `_`: it stands for the `-` of names. Slices are not
+/// taken away with their last process, so there is one for a name that stays, and none for each of a job's tasks.
+fn slice(task: &str) -> String {
+    format!("orca-{}.slice", labels::job_of(task).unwrap_or(task).replace('-', "_"))
 }
 
 fn in_engine(bytes: Bytes) -> i64 {
@@ -219,7 +232,7 @@ fn device(text: &str) -> DeviceMapping {
     }
 }
 
-fn log_config(spec: &TaskSpec, task_name: &Name, log: LogDefault, node: NodeTraits) -> HostConfigLogConfig {
+fn log_config(spec: &TaskSpec, task_name: &Name, log: LogDefault, node: &NodeTraits) -> HostConfigLogConfig {
     let (driver, mut options): (&str, HashMap<String, String>) = match &spec.log_driver {
         Some(driver) => (driver, HashMap::new()),
         None => match LogChoice::of(log, node) {
@@ -262,7 +275,13 @@ mod tests {
             &own(),
             &"web".parse().unwrap(),
             LogDefault::Auto,
-            NodeTraits { journald: true, persistent_journal: false, swap_limit: true },
+            &NodeTraits {
+                name: "n1".parse().ok(),
+                slices: true,
+                journald: true,
+                persistent_journal: false,
+                swap_limit: true,
+            },
         )
     }
 
@@ -277,8 +296,18 @@ mod tests {
         assert_eq!(log.typ.as_deref(), Some("local"));
         assert_eq!(log.config.unwrap()["max-size"], "10m");
         assert_eq!((host.memory, host.nano_cpus, host.pids_limit, host.mounts), (None, None, None, None));
-        assert_eq!(body.labels.unwrap().len(), 6);
+        assert_eq!(host.cgroup_parent.as_deref(), Some("orca-web.slice"));
+        assert_eq!(body.labels.unwrap().len(), 7);
         assert_eq!(body.stop_timeout, Some(10));
+    }
+
+    #[test]
+    fn a_task_has_a_slice_of_its_own_and_a_job_one_for_all() {
+        for (task, name) in
+            [("web", "web"), ("my-app", "my_app"), ("shop.api.2", "shop"), ("my-app.1", "my_app")]
+        {
+            assert_eq!(slice(task), format!("orca-{name}.slice"));
+        }
     }
 
     #[test]
@@ -368,15 +397,15 @@ mod tests {
         });
         let log = own_driver.host_config.unwrap().log_config.unwrap();
         assert_eq!((log.typ.as_deref(), log.config.unwrap().len()), (Some("json-file"), 1));
-        let node = NodeTraits { journald: true, persistent_journal: true, swap_limit: false };
+        let node = NodeTraits { journald: true, persistent_journal: true, ..NodeTraits::default() };
         let table = [
-            (LogDefault::Auto, node, LogChoice::Journald),
-            (LogDefault::Auto, NodeTraits { journald: false, ..node }, LogChoice::Local),
+            (LogDefault::Auto, node.clone(), LogChoice::Journald),
+            (LogDefault::Auto, NodeTraits { journald: false, ..node.clone() }, LogChoice::Local),
             (LogDefault::Local, node, LogChoice::Local),
             (LogDefault::Journald, NodeTraits::default(), LogChoice::Journald),
         ];
         for (default, node, choice) in table {
-            assert_eq!(LogChoice::of(default, node), choice);
+            assert_eq!(LogChoice::of(default, &node), choice);
         }
     }
 }

@@ -76,6 +76,9 @@ impl Engine {
         let info = docker.info().await.map_err(|e| EngineError::of("info", limit, e))?;
         let facts = facts(&info, agreed);
         let traits = NodeTraits {
+            // Known by whoever creates.
+            name: None,
+            slices: facts.cgroup_driver == "systemd",
             journald: facts.log_drivers.iter().any(|d| d == "journald"),
             // The folder alone is not enough: it may be left over, with no journal running.
             persistent_journal: self.inner.config.journal.is_dir() && Path::new(JOURNAL_SOCKET).exists(),

@@ -7,7 +7,7 @@ use orca_api::spec::TaskSpec;
 use orca_api::task::Reason;
 use orca_core::worker::io::{Container, ContainerStatus, Done, Failure, FailureKind, Labels};
 
-use super::body::container_body;
+use super::body::{NodeTraits, container_body};
 use super::failure::{EngineError, rejected};
 use super::{Engine, refusal};
 
@@ -29,7 +29,8 @@ impl Engine {
                 return Err(unknown(error));
             }
         };
-        let body = container_body(spec, hostname, own, task_name, self.inner.config.log, client.traits);
+        let traits = NodeTraits { name: self.node(), ..client.traits.clone() };
+        let body = container_body(spec, hostname, own, task_name, self.inner.config.log, &traits);
         match self.try_create(name, body.clone()).await {
             Ok(done) => return Ok(done),
             Err(error) if error.status() == Some(409) => {

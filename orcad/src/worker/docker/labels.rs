@@ -1,12 +1,16 @@
-//! The labels that make a container ours.
+//! The labels that make a container ours, and what the journal makes of them.
 //!
-//! | label | value |
-//! |---|---|
-//! | `orca.cluster` | the cluster's id |
-//! | `orca.task`, `orca.placement` | ids |
-//! | `orca.attempt` | the attempt's number |
-//! | `orca.spec` | the spec's digest |
-//! | `orca.name` | the task's name, for people and the journal; nothing is read from it |
+//! | label | value | field in the journal |
+//! |---|---|---|
+//! | `orca.task` | the task's name | `ORCA_TASK` |
+//! | `orca.job` | its job's name, where it has one | `ORCA_JOB` |
+//! | `orca.node` | the node's name | `ORCA_NODE` |
+//! | `orca.attempt` | the attempt's number | `ORCA_ATTEMPT` |
+//! | `orca.cluster`, `orca.task-id`, `orca.placement` | ids | `ORCA_CLUSTER`, `ORCA_TASK_ID`, `ORCA_PLACEMENT` |
+//! | `orca.spec` | the spec's digest | |
+//!
+//! People filter by names (`journalctl ORCA_TASK=web`, `docker ps --filter label=orca.task=web`); adoption reads ids. Where
+//! there is no `orca.task-id`, an earlier orca made the container: its `orca.task` is the id, and its `orca.name` the name.
 //!
 //! An image may carry the same labels (`docker commit` of one of our containers makes one), and a container inherits
 //! its image's labels. Our own containers are named after task and attempt; where a container with our labels is not,
@@ -14,45 +18,62 @@
 
 use std::collections::HashMap;
 
-use orca_api::name::Name;
 use orca_core::worker::io::Labels;
 
 pub(super) const CLUSTER: &str = "orca.cluster";
 pub(super) const TASK: &str = "orca.task";
+pub(super) const TASK_ID: &str = "orca.task-id";
+pub(super) const JOB: &str = "orca.job";
+pub(super) const NODE: &str = "orca.node";
 pub(super) const PLACEMENT: &str = "orca.placement";
 pub(super) const ATTEMPT: &str = "orca.attempt";
 pub(super) const SPEC: &str = "orca.spec";
-pub(super) const NAME: &str = "orca.name";
+/// The task's name on containers of an earlier orca.
+const FORMER_NAME: &str = "orca.name";
 
-/// The labels that the journal takes over as fields (`ORCA_TASK`, `ORCA_NAME`, …).
-pub(super) const IN_JOURNAL: &str = "orca.cluster,orca.task,orca.placement,orca.attempt,orca.name";
+/// The labels that the journal takes over as fields.
+pub(super) const IN_JOURNAL: &str =
+    "orca.task,orca.job,orca.node,orca.attempt,orca.cluster,orca.task-id,orca.placement";
 
 /// As written on a container.
-pub(super) fn write(labels: &Labels, task_name: &Name) -> [(String, String); 6] {
-    [
-        (CLUSTER.to_owned(), labels.cluster.to_string()),
-        (TASK.to_owned(), labels.task.to_string()),
-        (PLACEMENT.to_owned(), labels.placement.to_string()),
-        (ATTEMPT.to_owned(), labels.attempt.to_string()),
-        (SPEC.to_owned(), labels.spec.clone()),
-        (NAME.to_owned(), task_name.to_string()),
-    ]
+pub(super) fn write(labels: &Labels, task: &str, node: Option<&str>) -> Vec<(String, String)> {
+    let mut all = vec![
+        (TASK, task.to_owned()),
+        (CLUSTER, labels.cluster.to_string()),
+        (TASK_ID, labels.task.to_string()),
+        (PLACEMENT, labels.placement.to_string()),
+        (ATTEMPT, labels.attempt.to_string()),
+        (SPEC, labels.spec.clone()),
+    ];
+    all.extend(job_of(task).map(|job| (JOB, job.to_owned())));
+    all.extend(node.map(|node| (NODE, node.to_owned())));
+    all.into_iter().map(|(label, value)| (label.to_owned(), value)).collect()
+}
+
+/// The job of a task of this name: names of people have no dots, a job's tasks are `job.1` or `job.group.1`.
+pub(super) fn job_of(task: &str) -> Option<&str> {
+    task.split_once('.').map(|(job, _)| job)
 }
 
 /// As read from a container; `None` where one is missing or not readable.
 pub(super) fn read(all: &HashMap<String, String>) -> Option<Labels> {
     Some(Labels {
         cluster: all.get(CLUSTER)?.parse().ok()?,
-        task: all.get(TASK)?.parse().ok()?,
+        task: all.get(TASK_ID).or_else(|| all.get(TASK))?.parse().ok()?,
         placement: all.get(PLACEMENT)?.parse().ok()?,
         attempt: all.get(ATTEMPT)?.parse().ok()?,
         spec: all.get(SPEC)?.clone(),
     })
 }
 
+/// The name of a container's task.
+pub(super) fn task_name(all: &HashMap<String, String>) -> Option<&String> {
+    if all.contains_key(TASK_ID) { all.get(TASK) } else { all.get(FORMER_NAME) }
+}
+
 /// Whether a container of this name and these labels was named by orca: `<task>-a<attempt>-…`.
 pub(super) fn is_own_name(container: &str, all: &HashMap<String, String>) -> bool {
-    let (Some(task), Some(attempt)) = (all.get(NAME), all.get(ATTEMPT)) else { return false };
+    let (Some(task), Some(attempt)) = (task_name(all), all.get(ATTEMPT)) else { return false };
     container
         .strip_prefix(task.as_str())
         .and_then(|rest| rest.strip_prefix("-a"))
@@ -78,14 +99,17 @@ mod tests {
             attempt: 3,
             spec: "abc".to_owned(),
         };
-        write(&labels, &"web".parse().unwrap()).into_iter().collect()
+        write(&labels, "shop.api.2", Some("n1")).into_iter().collect()
     }
 
     #[test]
     fn what_is_written_is_read() {
         let all = written();
         assert_eq!(read(&all).unwrap().attempt, 3);
-        for key in [CLUSTER, TASK, PLACEMENT, ATTEMPT, SPEC] {
+        for (label, value) in [(TASK, "shop.api.2"), (JOB, "shop"), (NODE, "n1"), (ATTEMPT, "3")] {
+            assert_eq!(all[label], value);
+        }
+        for key in [CLUSTER, TASK_ID, PLACEMENT, ATTEMPT, SPEC] {
             let mut less = all.clone();
             less.remove(key);
             assert_eq!(read(&less), None, "{key}");
@@ -93,10 +117,29 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_orca_made_is_adopted() {
+        let mut former = written();
+        let id = former.remove(TASK_ID).unwrap();
+        former.insert(TASK.to_owned(), id);
+        former.insert(FORMER_NAME.to_owned(), "web".to_owned());
+        assert_eq!(read(&former), read(&written()));
+        assert_eq!(task_name(&former).unwrap(), "web");
+        assert!(is_own_name("web-a3-x7f2", &former));
+    }
+
+    #[test]
+    fn what_the_journal_takes_over_is_written() {
+        let all = written();
+        assert!(IN_JOURNAL.split(',').all(|label| all.contains_key(label)), "{all:?}");
+    }
+
+    #[test]
     fn our_names_are_known() {
         let all = written();
-        assert!(is_own_name("web-a3-x7f2", &all));
-        for other in ["web", "web-a31-x7f2", "webx-a3-1", "quirky_hopper", "web-a3"] {
+        assert!(is_own_name("shop.api.2-a3-x7f2", &all));
+        for other in
+            ["shop.api.2", "shop.api.2-a31-x7f2", "shop.api.21-a3-1", "quirky_hopper", "shop.api.2-a3"]
+        {
             assert!(!is_own_name(other, &all), "{other}");
         }
     }

@@ -37,10 +37,11 @@ mod sessions;
 mod watch;
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use orca_api::id::ClusterId;
+use orca_api::name::Name;
 use orca_core::worker::io::{Effect, Event, FailureKind, OpId};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
@@ -149,6 +150,8 @@ struct Inner {
     trouble: Notify,
     /// Who we are, as the watch was told.
     cluster: OnceLock<ClusterOf>,
+    /// The node's name, once a manager gave it.
+    node: Mutex<Option<Name>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -170,6 +173,7 @@ impl Engine {
                 pull_slots,
                 trouble: Notify::new(),
                 cluster: OnceLock::new(),
+                node: Mutex::default(),
             }),
         }
     }
@@ -221,6 +225,18 @@ impl Engine {
                 EngineFacts::default()
             }
         }
+    }
+
+    /// The node's name, from now on: containers carry it.
+    pub fn set_node(&self, name: &Name) {
+        let mut node = self.inner.node.lock().unwrap_or_else(PoisonError::into_inner);
+        if node.as_ref() != Some(name) {
+            *node = Some(name.clone());
+        }
+    }
+
+    fn node(&self) -> Option<Name> {
+        self.inner.node.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The cluster whose containers are ours; `None` while it is not known.

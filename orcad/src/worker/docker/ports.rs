@@ -20,7 +20,7 @@ impl Engine {
             }
             let name = container.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
             let name = name.trim_start_matches('/');
-            let task = container.labels.as_ref().and_then(|all| all.get(labels::NAME));
+            let task = container.labels.as_ref().and_then(labels::task_name);
             return task.map_or_else(
                 || format!("container `{name}`"),
                 |task| format!("task `{task}` (container `{name}`)"),
