@@ -312,10 +312,10 @@ impl World {
     }
 
     /// A worker's connection was closed.
-    pub(crate) fn connection_closed(&mut self, n: usize) {
+    pub(crate) fn connection_closed(&mut self, n: usize, life: LifeId) {
         if self.manager.core.is_some() {
             let node = self.workers[n].node;
-            self.manager_event(Event::Dropped { node });
+            self.manager_event(Event::Dropped { node, life });
         }
     }
 

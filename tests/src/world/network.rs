@@ -24,7 +24,7 @@ pub(crate) enum Message {
     /// The connection broke.
     Reset { to: usize },
     /// A worker's connection was closed by its kernel.
-    Closed { from: usize },
+    Closed { from: usize, life: LifeId },
 }
 
 /// A worker's way to the manager: when each direction is open again.
@@ -115,7 +115,7 @@ impl World {
 
     fn is_cut(&self, message: &Message) -> bool {
         match message {
-            Message::Up { from: n, .. } | Message::Closed { from: n } => {
+            Message::Up { from: n, .. } | Message::Closed { from: n, .. } => {
                 self.workers[*n].way.up_cut_until > self.now
             }
             Message::Down { to: n, .. } | Message::Reset { to: n } => {
@@ -157,7 +157,7 @@ impl World {
                     self.link_broke(to);
                 }
             }
-            Message::Closed { from } => self.connection_closed(from),
+            Message::Closed { from, life } => self.connection_closed(from, life),
         }
     }
 }

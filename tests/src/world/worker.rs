@@ -129,8 +129,9 @@ impl World {
     /// and its last batch make.
     pub fn crash_worker(&mut self, n: usize) {
         let back = self.faults.restart_ms(&mut self.rng);
+        let life = self.workers[n].life;
         self.end_worker(n);
-        self.send(Message::Closed { from: n });
+        self.send(Message::Closed { from: n, life });
         self.schedule(back, Happening::WorkerStarts(n));
     }
 
