@@ -77,6 +77,8 @@ pub enum BackupCommand {
         #[arg(short, long, value_enum, default_value_t = InspectFormat::Table)]
         output: InspectFormat,
     },
+    /// Print the recovery key, which opens the certificate authority in backups on another machine
+    RecoveryKey,
     /// Put a backup in the place of the state; the daemon must be stopped
     Restore {
         /// The backup
@@ -85,6 +87,12 @@ pub enum BackupCommand {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Open the certificate authority in the backup with the recovery key in FILE [default: that of the state folder]
+        #[arg(long, value_name = "FILE", conflicts_with = "without_ca")]
+        recovery_key: Option<PathBuf>,
+        /// Leave the certificate authority of the backup out: every other node has to join again
+        #[arg(long)]
+        without_ca: bool,
     },
 }
 

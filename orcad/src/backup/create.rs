@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use orca_api::units::Time;
 
-use super::{BackupError, line, stamp, store_of};
+use super::{BackupError, authority, line, stamp, store_of};
 use crate::store::{self, Backup, StoreError, Summary};
 
 /// Where backups go that are given no name, in the state folder.
@@ -70,6 +70,10 @@ fn write(store: &Path, to: &Path, ours: bool) -> Result<Summary, BackupError> {
 
 fn fill(store: &Path, part: &Path, ours: bool) -> Result<Summary, BackupError> {
     store::copy_to(store, part)?;
+    let state = store.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Some(sealed) = authority::sealed(state)? {
+        store::attach(part, authority::SEALED, &sealed)?;
+    }
     if ours {
         store::own(part, store)?;
     }

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use crate::args::EXIT_USAGE;
 use crate::config::ConfigErrors;
+use crate::pki::ca::CaError;
+use crate::pki::identity::IdentityError;
+use crate::pki::seal::SealError;
 use crate::store::StoreError;
 
 /// A backup that could not be made, read or restored.
@@ -51,6 +54,18 @@ pub enum BackupError {
         #[source]
         source: io::Error,
     },
+    /// The certificate authority.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The identity of this node.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The sealed certificate authority, or the recovery key.
+    #[error("the certificate authority in the backup cannot be sealed or opened")]
+    Seal(#[from] SealError),
+    /// There is no recovery key where it is looked for.
+    #[error("there is no recovery key: {} does not exist", .0.display())]
+    NoRecoveryKey(PathBuf),
     /// Nobody agreed to the restore.
     #[error("nothing was restored: {0}")]
     NotAgreed(&'static str),
@@ -95,6 +110,14 @@ impl BackupError {
             Self::Exists(_) => Some("give another name, or a folder, in which a name is made up"),
             Self::KeepNeedsFolder(_) => Some("leave --keep out, or give a folder"),
             Self::Io { .. } => Some("check owner, rights and free space of the folder (ls -ld, df -h)"),
+            Self::Ca(error) => Some(error.hint()),
+            Self::Identity(error) => Some(error.hint()),
+            Self::Seal(_) => Some(
+                "--recovery-key FILE with the key of the machine that made the backup (orcad backup recovery-key), or --without-ca: every other node joins again then",
+            ),
+            Self::NoRecoveryKey(_) => Some(
+                "to restore: --recovery-key FILE, from the machine that made the backup, or --without-ca; the key is made with the first backup of a cluster that has a certificate authority",
+            ),
             Self::NotAgreed(_) => Some("--yes restores without a question"),
         }
     }

@@ -4,15 +4,17 @@
 //!   create    store ──► FILE.part ─► checked, fsynced ─► FILE      a daemon may run and write; nothing waits for it
 //!   verify    FILE ──► pages, rows, the invariants of the cluster   nothing is written
 //!   inspect   FILE ──► what is in it
-//!   restore   FILE ──► store                                        only without a daemon; the old store is kept
+//!   restore   FILE ──► authority where it is missing, store        only without a daemon; the old store is kept
 //! ```
 //!
-//! A backup is the manager's store and nothing else: the worker's is rebuilt from containers and the manager, images
-//! and volumes belong to the engine. After a restore the epoch is higher than any before, so that what workers hold of
+//! A backup is the manager's store and, sealed, its certificate authority ([`authority`]). The worker's store is rebuilt
+//! from containers and the manager, images and volumes belong to the engine, and identities are issued anew. After a
+//! restore the epoch is higher than any before, so that what workers hold of
 //! the time after the backup gives way: what was started since is stopped, what was removed since starts again.
 //!
 //! It decides nothing about tasks. `main` calls it, once, and exits.
 
+mod authority;
 mod create;
 mod error;
 mod restore;
@@ -49,10 +51,16 @@ pub fn run(
         }
         BackupCommand::Verify { file } => verify::verify(&file, out),
         BackupCommand::Inspect { file, output } => verify::inspect(&file, output, out),
-        BackupCommand::Restore { file, yes } => restore::restore(
+        BackupCommand::RecoveryKey => authority::show_key(&state_dir()?, out),
+        BackupCommand::Restore { file, yes, recovery_key, without_ca } => restore::restore(
             &state_dir()?,
             &file,
             if yes { restore::Consent::Given } else { restore::Consent::Ask },
+            &match recovery_key {
+                Some(file) => authority::Recovery::File(file),
+                None if without_ca => authority::Recovery::Without,
+                None => authority::Recovery::Here,
+            },
             out,
         ),
     }

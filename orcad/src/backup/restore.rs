@@ -5,6 +5,7 @@ use std::path::Path;
 
 use orca_core::manager::Peer;
 
+use super::authority::{self, Recovery};
 use super::verify::{checked, open, unusable};
 use super::{BackupError, stamp, store_of};
 use crate::clock;
@@ -24,6 +25,7 @@ pub(super) fn restore(
     state_dir: &Path,
     file: &Path,
     consent: Consent,
+    recovery: &Recovery,
     out: &mut dyn Write,
 ) -> Result<(), BackupError> {
     let store = store_of(state_dir);
@@ -39,12 +41,14 @@ pub(super) fn restore(
             summary.cluster
         );
     }
+    let authority = authority::plan(state_dir, &backup, summary.cluster, recovery)?;
     if consent == Consent::Ask {
         ask(&summary, &store)?;
     }
     let by =
         Peer::Unix { uid: rustix::process::getuid().as_raw(), pid: Some(std::process::id().cast_signed()) };
     let now = clock::now().wall;
+    authority.carry_out(state_dir, summary.cluster, &stamp(now))?;
     let restored = replacement.put(&backup, &by, now, &stamp(now))?;
     writeln!(out, "restored: {}, revision {}, epoch {}", store.display(), restored.revision, restored.epoch)?;
     if let Some(aside) = restored.aside {

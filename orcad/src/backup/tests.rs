@@ -12,9 +12,11 @@ use orca_core::Now;
 use orca_core::manager::record::ClusterRecord;
 use orca_core::manager::{Change, Manager, Replaced};
 
-use super::restore::{Consent, restore};
+use super::authority::{Recovery, SEALED, show_key};
+use super::restore::{Consent, restore as restore_with};
 use super::{BackupError, create, store_of, verify};
 use crate::args::InspectFormat;
+use crate::pki::ca::Ca;
 use crate::store::{EventFilter, EventPlace, ManagerStore, StoreError};
 
 struct Counted(u8);
@@ -58,6 +60,10 @@ fn reach(store: &ManagerStore, revision: u64) {
 
 fn back_up(state: &Path, to: &Path) {
     create::create(state, Some(to.to_owned()), None, NOW, &mut Vec::new()).unwrap();
+}
+
+fn restore(state: &Path, file: &Path, consent: Consent, out: &mut Vec<u8>) -> Result<(), BackupError> {
+    restore_with(state, file, consent, &Recovery::Here, out)
 }
 
 fn manager(state: &Path) -> Manager {
@@ -287,8 +293,82 @@ fn what_is_in_it_for_people_and_programs() {
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(
         (&json["revision"], &json["nodes"], &json["epoch"], &json["schema"]),
-        (&1.into(), &1.into(), &1.into(), &1.into())
+        (&1.into(), &1.into(), &1.into(), &2.into())
     );
     let table = String::from_utf8(table).unwrap();
     assert!(table.contains(&format!("cluster       {}\n", json["cluster"].as_str().unwrap())), "{table}");
+}
+
+/// A state folder with an authority, and a backup of it in another folder.
+fn with_authority() -> (tempfile::TempDir, Ca, tempfile::TempDir, PathBuf) {
+    let (folder, store) = begun();
+    let backup = tempfile::tempdir().unwrap();
+    let cluster = manager_of(&store).cluster().unwrap();
+    drop(store);
+    let ca = Ca::load_or_create(folder.path(), cluster, NOW).unwrap();
+    let file = backup.path().join("b");
+    back_up(folder.path(), &file);
+    (folder, ca, backup, file)
+}
+
+fn manager_of(store: &ManagerStore) -> Manager {
+    Manager::load(store.load().unwrap())
+}
+
+#[test]
+fn the_authority_is_in_it_sealed_and_comes_back_without_typing_where_the_key_is() {
+    let (folder, ca, _keep, file) = with_authority();
+    let bytes = std::fs::read(&file).unwrap();
+    assert!(!bytes.windows(11).any(|w| w == b"PRIVATE KEY"), "no key in clear");
+    assert!(verify::open(&file).unwrap().attachment(SEALED).unwrap().is_some());
+    verify::verify(&file, &mut Vec::new()).unwrap();
+    // What is there of this cluster stays, also a newer one.
+    let newer = ca.rotated(NOW).unwrap();
+    newer.save(folder.path()).unwrap();
+    restore(folder.path(), &file, Consent::Given, &mut Vec::new()).unwrap();
+    assert_eq!(Ca::load(folder.path()).unwrap().unwrap().digest(), newer.digest());
+    // Lost, it comes back.
+    std::fs::remove_dir_all(folder.path().join("ca")).unwrap();
+    for name in names(folder.path()).iter().filter(|n| n.contains("before-restore")) {
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    restore(folder.path(), &file, Consent::Given, &mut Vec::new()).unwrap();
+    assert_eq!(Ca::load(folder.path()).unwrap().unwrap().digest(), ca.digest());
+    // The store that goes on does not carry it.
+    let store = rusqlite::Connection::open(store_of(folder.path())).unwrap();
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'attachment'";
+    assert_eq!(store.query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap(), 0);
+}
+
+#[test]
+fn another_machine_needs_the_recovery_key_or_does_without_the_authority() {
+    let (folder, ca, keep, file) = with_authority();
+    let mut shown = Vec::new();
+    show_key(folder.path(), &mut shown).unwrap();
+    let key = keep.path().join("key");
+    std::fs::write(&key, &shown).unwrap();
+    let wrong = keep.path().join("wrong");
+    std::fs::write(&wrong, crate::pki::seal::RecoveryKey::from_bytes([1; 32]).text().as_bytes()).unwrap();
+    // A machine that has begun a cluster of its own, with its own authority.
+    let (other, store) = begun();
+    drop(store);
+    let foreign = orca_api::id::ClusterId::fresh(&mut Counted(90));
+    let own = Ca::load_or_create(other.path(), foreign, NOW).unwrap();
+    let before = manager(other.path());
+    let with = |recovery| restore_with(other.path(), &file, Consent::Given, &recovery, &mut Vec::new());
+    assert!(matches!(with(Recovery::Here), Err(BackupError::NoRecoveryKey(_))));
+    assert_eq!(code(with(Recovery::File(wrong))), 1);
+    assert_eq!(code(show_key(other.path(), &mut Vec::new())), 1);
+    assert!(manager(other.path()).same_durable(&before), "nothing was touched");
+    assert_eq!(Ca::load(other.path()).unwrap().unwrap().digest(), own.digest());
+    with(Recovery::File(key)).unwrap();
+    assert_eq!(Ca::load(other.path()).unwrap().unwrap().digest(), ca.digest());
+    assert!(names(other.path()).iter().any(|n| n.starts_with("ca.old-")), "{:?}", names(other.path()));
+    let mut again = Vec::new();
+    show_key(other.path(), &mut again).unwrap();
+    assert_eq!(again, shown, "the next backup of this machine opens with the same key");
+    let (bare, store) = begun();
+    drop(store);
+    restore_with(bare.path(), &file, Consent::Given, &Recovery::Without, &mut Vec::new()).unwrap();
+    assert!(Ca::load(bare.path()).unwrap().is_none());
 }

@@ -18,7 +18,7 @@ use orca_api::id::ClusterId;
 use orca_api::units::Time;
 use orca_core::manager::record::ClusterRecord;
 use orca_core::manager::{Change, Manager, Peer, Replaced};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde::Serialize;
 
 use super::error::StoreError;
@@ -60,6 +60,25 @@ pub fn copy_to(store: &Path, to: &Path) -> Result<(), StoreError> {
         .map_err(StoreError::io("create", to))?;
     connection.execute("VACUUM INTO ?1", [target]).map_err(StoreError::sqlite("copy", store))?;
     file.sync_all().map_err(StoreError::io("write", to))
+}
+
+/// Lays a content beside the tables of a copy, under a name. It is none of the store's: a restore leaves it out.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn attach(copy: &Path, name: &str, content: &[u8]) -> Result<(), StoreError> {
+    let err = || StoreError::sqlite("write", copy);
+    let connection = Connection::open(copy).map_err(err())?;
+    connection
+        .execute_batch(
+            "CREATE TABLE IF NOT EXISTS attachment (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT",
+        )
+        .and_then(|()| {
+            connection.execute("INSERT OR REPLACE INTO attachment VALUES (?1, ?2)", (name, content))
+        })
+        .map_err(err())?;
+    connection.close().map_err(|(_, e)| err()(e))?;
+    File::open(copy).and_then(|f| f.sync_all()).map_err(StoreError::io("write", copy))
 }
 
 fn known_schema(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
@@ -168,6 +187,22 @@ impl Backup {
     /// A row cannot be read.
     pub fn rows(&self) -> Result<Vec<Change>, StoreError> {
         manager_rows::load(self.current(), &self.path)
+    }
+
+    /// What was attached under a name.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn attachment(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let read = || {
+            let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'attachment'";
+            if self.file.query_row(sql, [], |row| row.get::<_, i64>(0))? == 0 {
+                return Ok(None);
+            }
+            let sql = "SELECT content FROM attachment WHERE name = ?1";
+            self.file.query_row(sql, [name], |row| row.get(0)).optional()
+        };
+        read().map_err(StoreError::sqlite("read", &self.path))
     }
 
     /// What is in it.
@@ -342,6 +377,7 @@ fn prepare(
     let err = || StoreError::sqlite("write", new);
     // One file, which can be renamed; the daemon turns the log on again when it opens the store.
     connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(err())?;
+    connection.execute_batch("DROP TABLE IF EXISTS attachment").map_err(err())?;
     migrate::steps(&mut connection, KIND.migrations).map_err(err())?;
     let mut write = || -> rusqlite::Result<()> {
         let transaction = connection.transaction()?;

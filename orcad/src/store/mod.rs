@@ -37,7 +37,7 @@ mod worker_rows;
 mod writer;
 
 pub(crate) use copy::own;
-pub use copy::{Backup, Replacement, Restored, Summary, copy_to};
+pub use copy::{Backup, Replacement, Restored, Summary, attach, copy_to};
 pub use error::{CommitError, StoreError};
 pub use history::{EventFilter, EventPlace};
 pub use manager::ManagerStore;
