@@ -152,6 +152,10 @@ id!(
     TaskId
 );
 id!(
+    /// A job, for as long as its name is taken.
+    JobId
+);
+id!(
     /// A task on a node at a version of its spec.
     PlacementId
 );
