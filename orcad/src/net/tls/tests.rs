@@ -374,8 +374,9 @@ async fn older_tls_garbage_and_silence_are_turned_away() {
         }
     }
     // Somebody who hangs up at once.
-    let (server, tcp) = tokio::join!(port.accept(), TcpStream::connect(&port.address));
-    drop((server.map(|_| ()), tcp));
+    let hang_up = async { drop(TcpStream::connect(&port.address).await.unwrap()) };
+    let (server, ()) = tokio::join!(port.accept(), hang_up);
+    assert!(matches!(server, Err(TlsError::Closed)), "{server:?}");
 }
 
 #[tokio::test]
@@ -462,4 +463,58 @@ async fn a_bundle_that_cannot_be_read_changes_nothing() {
         assert!(trust.replace(bad).is_err(), "{bad}");
     }
     assert!(format!("{trust:?}").contains("authorities: 1"));
+}
+
+/// What connects has heard the other side: HTTP/2 speaks first from the accepting side, whoever asks.
+#[tokio::test]
+async fn http2_runs_over_it_whoever_asks() {
+    use crate::net::h2;
+    use crate::net::http::{Body, full};
+
+    async fn answer(request: hyper::Request<hyper::body::Incoming>) -> hyper::Response<Body> {
+        hyper::Response::new(full(format!("{:?}", request.uri().path())))
+    }
+
+    let mut cluster = Cluster::new(1);
+    let (manager, worker) = (cluster.issue(CertRole::Manager), cluster.issue(CertRole::Worker));
+    let clock = Hand::at(0);
+    let port = Port::new(manager.own(), cluster.trust(), nobody(), &clock).await;
+    let client = strict(worker.own(), cluster.trust(), &clock);
+    for purpose in [Purpose::WorkerAsks, Purpose::ManagerAsks] {
+        let accept = async {
+            let accepted = port.server.accept(port.listener.accept().await.unwrap().0).await.unwrap();
+            if accepted.purpose == Purpose::WorkerAsks {
+                tokio::spawn(h2::serve(accepted.stream, answer));
+                return None;
+            }
+            Some(h2::Asker::new(accepted.stream).await.unwrap())
+        };
+        let connect = async {
+            let connected = client.connect(&port.address, purpose).await.unwrap();
+            if purpose == Purpose::ManagerAsks {
+                tokio::spawn(h2::serve(connected.stream, answer));
+                return None;
+            }
+            Some(h2::Asker::new(connected.stream).await.unwrap())
+        };
+        let (manager, worker) = tokio::join!(accept, connect);
+        let asker = manager.or(worker).unwrap();
+        assert_eq!(asker.get::<String>("/hello").await.unwrap(), "/hello");
+    }
+    // Cutting ends HTTP/2 itself: a question that waits for its answer is told.
+    async fn never(_: hyper::Request<hyper::body::Incoming>) -> hyper::Response<Body> {
+        std::future::pending().await
+    }
+    let accept = async {
+        let accepted = port.server.accept(port.listener.accept().await.unwrap().0).await.unwrap();
+        tokio::spawn(h2::serve(accepted.stream, never));
+    };
+    let ((), connected) = tokio::join!(accept, client.connect(&port.address, Purpose::WorkerAsks));
+    let asker = h2::Asker::new(connected.unwrap().stream).await.unwrap();
+    let who = worker.facts.certificate;
+    let (asked, cut) = tokio::join!(asker.get::<String>("/hello"), async {
+        port.server.cut(|peer| peer.certificate == who)
+    });
+    assert!(matches!(asked, Err(h2::AskError::Broken(_))), "{asked:?}");
+    assert!(cut >= 1);
 }
