@@ -33,7 +33,7 @@ use super::link::Workers;
 use super::{ManagerHandle, events, exec, logs, nodes, tasks};
 use crate::metrics::{Metrics, Snapshot};
 use crate::net::http::{self, Body, Query};
-use crate::net::limits::{STREAMS_MAX, TARGET_BYTES_MAX};
+use crate::net::limits::{STREAMS_MAX, TARGET_BYTES_MAX, WATCHERS_MAX};
 use crate::net::unix::{Connection, Service};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -61,6 +61,7 @@ pub struct Control {
     /// Methods by path, in the order of the router's values.
     paths: Vec<Vec<(&'static str, Route)>>,
     streams: Arc<Semaphore>,
+    watchers: Arc<Semaphore>,
     ids: Mutex<Box<dyn IdSource + Send>>,
 }
 
@@ -128,6 +129,7 @@ impl Control {
             router,
             paths,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
             ids: Mutex::new(ids),
         })
     }
@@ -254,7 +256,15 @@ impl Control {
     /// A place for an answer without an end; given back when it is dropped.
     pub(super) fn stream_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
-            Problem::new(Code::Busy, format!("{STREAMS_MAX} streams (logs, events, exec) are open already"))
+            Problem::new(Code::Busy, format!("{STREAMS_MAX} streams (logs, exec) are open already"))
+                .hint("close some first")
+        })
+    }
+
+    /// A place for a watcher of events, likewise.
+    pub(super) fn watcher_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
+            Problem::new(Code::Busy, format!("{WATCHERS_MAX} watchers of events are there already"))
                 .hint("close some first")
         })
     }

@@ -129,7 +129,7 @@ fn unread(error: StoreError) -> Problem {
 }
 
 fn follow(control: &Control, ask: Ask) -> Result<Response<Body>, Problem> {
-    let place = control.stream_place()?;
+    let place = control.watcher_place()?;
     let live = control.manager.waiters().follow();
     let (to, body) = http::pieces(AHEAD);
     let (manager, stop) = (control.manager.clone(), control.stop.clone());

@@ -1,20 +1,24 @@
 //! HTTP/1.1 as the control socket speaks it: bodies, answers and problems.
 //!
-//! Every answer that is no success is problem+json (RFC 9457). What cannot be parsed as HTTP at all is answered by the
-//! HTTP library with a bare status, and the connection is closed.
+//! Every answer that is no success is problem+json (RFC 9457), also to what cannot be parsed as HTTP at all
+//! ([`super::timed`]); the connection is closed then.
 
 use std::fmt::Write as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use orca_api::error::{Code, Problem};
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::limits::{BODY_BYTES_MAX, BODY_TIME};
+use super::limits::{BODY_BYTES_MAX, BODY_GRACE, BODY_RATE_MIN, BODY_TIME};
 
 /// Why a body broke off.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -33,6 +37,44 @@ pub fn pieces(ahead: usize) -> (mpsc::Sender<Bytes>, Body) {
         from.poll_recv(cx).map(|piece| piece.map(|p| Ok(Frame::data(p))))
     });
     (to, StreamBody::new(stream).boxed_unsync())
+}
+
+/// A body that tells when it is done with, however it ends.
+pub fn watched(body: Body, done: impl FnOnce() + Send + 'static) -> Body {
+    Watched { body, done: Some(Box::new(done)) }.boxed_unsync()
+}
+
+struct Watched {
+    body: Body,
+    done: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl hyper::body::Body for Watched {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            done();
+        }
+    }
 }
 
 /// A JSON answer.
@@ -94,14 +136,30 @@ pub async fn body(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem>
     if body.size_hint().lower() > most as u64 {
         return Err(too_large());
     }
-    let bytes = match tokio::time::timeout(time, Limited::new(body, most).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
-        Ok(Err(error)) => {
-            return Err(Problem::new(Code::BadRequest, "the body broke off").because(error.to_string()));
+    let mut body = Limited::new(body, most);
+    let (mut bytes, began) = (BytesMut::new(), Instant::now());
+    loop {
+        let earned = Duration::from_millis(bytes.len() as u64 * 1000 / BODY_RATE_MIN);
+        let until = began + time.min(BODY_GRACE + earned);
+        match tokio::time::timeout_at(until, body.frame()).await {
+            Ok(Some(Ok(frame))) => bytes.extend_from_slice(&frame.into_data().unwrap_or_default()),
+            Ok(None) => break,
+            Ok(Some(Err(error))) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
+            Ok(Some(Err(error))) => {
+                return Err(Problem::new(Code::BadRequest, "the body broke off").because(error.to_string()));
+            }
+            Err(_) if until < began + time => {
+                return Err(Problem::new(
+                    Code::TooSlow,
+                    format!("the body came slower than {BODY_RATE_MIN} bytes a second"),
+                ));
+            }
+            Err(_) => {
+                return Err(Problem::new(Code::TooSlow, format!("the body did not come within {time:?}")));
+            }
         }
-        Err(_) => return Err(Problem::new(Code::TooSlow, format!("the body did not come within {time:?}"))),
-    };
+    }
+    let bytes = bytes.freeze();
     if !bytes.is_empty() && !is_json(headers) {
         return Err(Problem::new(Code::BadMediaType, "the body is not application/json")
             .hint("send the header `Content-Type: application/json`"));

@@ -8,20 +8,29 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const HEADERS_MAX: usize = 100;
 /// The longest target (path and query) of a request, in bytes.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
-/// How long a head may take, counted from when it may begin: an idle connection is one whose next head does not come.
+/// How long a head may take, counted from its first byte.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a connection may be idle between two requests.
+pub const IDLE_TIME: Duration = Duration::from_secs(120);
 /// The largest body, in bytes.
 pub const BODY_BYTES_MAX: usize = orca_api::text::TEXT_BYTES_MAX;
 /// How long a body may take.
 pub const BODY_TIME: Duration = Duration::from_secs(30);
+/// How long a body may take before its rate counts.
+pub const BODY_GRACE: Duration = Duration::from_secs(5);
+/// The least rate of a body, in bytes a second: what is slower only holds a place.
+pub const BODY_RATE_MIN: u64 = 1024;
 /// How long a peer may leave what is written to it unread.
 pub const WRITE_TIME: Duration = Duration::from_secs(30);
-/// The most connections of the control socket.
-pub const CONNECTIONS_MAX: usize = 512;
+/// The most connections of the control socket: with what each may need, less than the 1024 descriptors that a process of
+/// systemd's has.
+pub const CONNECTIONS_MAX: usize = 640;
 /// The most connections of one user other than root.
 pub const CONNECTIONS_PER_UID_MAX: usize = 64;
-/// The most answers without an end (logs, events, exec) at once.
+/// The most streams from the engine (logs, exec) at once.
 pub const STREAMS_MAX: usize = 128;
+/// The most watchers of events at once: a watcher costs a connection and nothing else.
+pub const WATCHERS_MAX: usize = 512;
 /// The most requests that are parked at once.
 pub const WAITERS_MAX: usize = 1024;
 /// How long connections may take to end once the daemon stops.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use orca_api::error::{Code, Problem};
 use orca_api::route::Access;
 use orca_core::manager::Peer;
@@ -19,11 +19,12 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::http::Body;
+use super::http::{self, Body};
 use super::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_UID_MAX, DRAIN_TIME, HEAD_BYTES_MAX, HEAD_TIME, HEADERS_MAX, WRITE_TIME,
+    CONNECTIONS_MAX, CONNECTIONS_PER_UID_MAX, DRAIN_TIME, HEAD_BYTES_MAX, HEAD_TIME, HEADERS_MAX, IDLE_TIME,
+    WRITE_TIME,
 };
-use super::timed::{Lift, WriteDeadline};
+use super::timed::{Lift, Patience, Timed};
 
 /// How long to wait after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -148,15 +149,16 @@ async fn connection<S: Service>(
     service: Arc<S>,
     stop: CancellationToken,
 ) {
-    let io = WriteDeadline::new(stream, WRITE_TIME);
-    let about = Connection { peer, access, writes: io.lift() };
+    let patience = Patience { write: WRITE_TIME, head: HEAD_TIME, idle: IDLE_TIME };
+    let io = Timed::new(stream, patience, unread);
+    let (about, turn) = (Connection { peer, access, writes: io.lift() }, io.turn());
     let answer = service_fn(move |request| {
+        turn.asked();
         let answer = Arc::clone(&service).answer(about.clone(), request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let turn = turn.clone();
+        async move { Ok::<_, Infallible>(answer.await.map(|body| http::watched(body, move || turn.answered()))) }
     });
     let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(io), answer)
@@ -189,6 +191,24 @@ async fn shed(mut stream: UnixStream) {
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
     };
     let _ = tokio::time::timeout(SHED_TIME, told).await;
+}
+
+/// What is answered to a head that is none, in place of a bare status.
+fn unread(status: u16) -> String {
+    let problem = match status {
+        408 => {
+            Problem::new(Code::TooSlow, format!("the head of the request did not come within {HEAD_TIME:?}"))
+        }
+        414 | 431 => Problem::new(
+            Code::TooLarge,
+            format!(
+                "the head of the request is longer than {HEAD_BYTES_MAX} bytes, or has more than {HEADERS_MAX} headers"
+            ),
+        ),
+        _ => Problem::new(Code::BadRequest, "this is no HTTP/1.1 request")
+            .hint("curl --unix-socket, or orcactl"),
+    };
+    unasked(&Problem { status, ..problem })
 }
 
 /// A problem as a whole answer, for a connection that no HTTP library serves.

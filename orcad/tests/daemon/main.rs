@@ -2,5 +2,6 @@
 
 mod control;
 mod disk_full;
+mod hostile;
 mod running;
 mod view;
