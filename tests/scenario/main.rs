@@ -9,6 +9,11 @@
 //! | `exit NAME CODE` | the task's process ends |
 //! | `lose-container NAME` | somebody removes the task's container |
 //! | `crash manager`, `crash worker NODE`, `lose-store NODE`, `reboot NODE` | a process or a machine dies, and comes back |
+//! | `kill NODE 60s`, `power-cut NODE 60s` | its machine is off for so long; its connections break, or nobody hears of it |
+//! | `cut NODE 20s` | nothing comes through to it, or from it |
+//! | `goodbye NODE 30s` | its orcad stops, and announces when it will be back |
+//! | `stay-away NODE 30s` | its orcad dies, and is started again after so long |
+//! | `confirm-down NODE`, `remove-node NODE [--force]`, `nodes`, `attention` | asks, and shows |
 //! | `engine NODE stops 5s [live-restore]`, `engine NODE hangs 20s` | the engine is away for so long |
 //! | `foreign NODE NAME PORT` | somebody else's container publishes a port |
 //! | `repair` | every image is there, and runs |
@@ -111,6 +116,19 @@ fn act(world: &mut World, line: &str) -> Result<()> {
         ["crash", "worker", node] => world.crash_worker(number(world, node)?),
         ["lose-store", node] => world.lose_worker_store(number(world, node)?),
         ["reboot", node] => world.reboot(number(world, node)?),
+        ["kill", node, span] => world.kill_machine(number(world, node)?, span.parse::<Span>()?.ms()),
+        ["power-cut", node, span] => world.lose_power(number(world, node)?, span.parse::<Span>()?.ms()),
+        ["cut", node, span] => world.cut_off(number(world, node)?, span.parse::<Span>()?.ms()),
+        ["goodbye", node, span] => world.say_goodbye(number(world, node)?, span.parse()?),
+        ["stay-away", node, span] => {
+            world.stay_away(number(world, node)?, span.parse::<Span>()?.ms());
+        }
+        ["confirm-down", node] => world.ask_manager(Request::ConfirmDown { node: node.to_owned() }),
+        ["remove-node", node, ref more @ ..] => {
+            world.ask_manager(Request::RemoveNode { node: node.to_owned(), force: more == ["--force"] });
+        }
+        ["nodes"] => show_nodes(world),
+        ["attention"] => show_attention(world),
         ["engine", node, "stops", span, ref more @ ..] => {
             let n = number(world, node)?;
             world.set_live_restore(n, more == ["live-restore"]);
@@ -160,6 +178,30 @@ fn set_availability(world: &mut World, node: &str, availability: Availability) {
 fn number(world: &World, node: &str) -> Result<usize> {
     let n: usize = node.strip_prefix('n').context("a node is called n1, n2, …")?.parse()?;
     if (1..=world.workers.len()).contains(&n) { Ok(n - 1) } else { bail!("there is no node {node}") }
+}
+
+fn show_nodes(world: &mut World) {
+    let views = world.manager.core.as_ref().map_or_else(Vec::new, |core| core.node_list(world.clock()));
+    for n in views {
+        let conditions: Vec<&str> = n.conditions.iter().map(|c| c.as_str()).collect();
+        world.note(format!(
+            "  {} {} {} tasks {} {}",
+            n.name,
+            n.state,
+            n.availability,
+            n.tasks,
+            conditions.join(" ")
+        ));
+    }
+}
+
+fn show_attention(world: &mut World) {
+    let (node, clock) = (world.workers[0].node, world.clock());
+    let status = world.manager.core.as_ref().and_then(|core| core.status(node, "test", clock.wall, clock));
+    for a in status.map_or_else(Vec::new, |s| s.attention) {
+        world.note(format!("  ! {}", a.text));
+        world.note(format!("      {}", a.hint));
+    }
 }
 
 /// The living container of a task.

@@ -114,6 +114,9 @@ pub struct Poll {
     /// What is wrong with the node at present.
     #[serde(default)]
     pub conditions: Vec<Condition>,
+    /// Its clock.
+    #[serde(default)]
+    pub clock: Option<Time>,
 }
 
 /// Answer to [`Poll`].

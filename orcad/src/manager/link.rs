@@ -161,9 +161,9 @@ impl Link {
 
     /// Parked until the node's set is newer than what it holds, or the period is over.
     async fn poll(&self, node: NodeId, poll: Poll) -> Result<Response<Body>, Problem> {
-        let Poll { life, generation, conditions } = poll;
+        let Poll { life, generation, conditions, clock } = poll;
         let until = Instant::now() + HEARTBEAT.std();
-        self.manager.tell(Event::Polled { node, life, generation, conditions }).await?;
+        self.manager.tell(Event::Polled { node, life, generation, conditions, clock }).await?;
         let changed = self.manager.waiters().node(node);
         let answer = |assignment| ok(&PollAnswer { assignment, period: HEARTBEAT });
         loop {

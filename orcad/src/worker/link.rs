@@ -125,9 +125,11 @@ impl LinkClient {
 
     async fn polls(&self, asker: &Asker, mut period: Duration) -> Result<(), Ended> {
         loop {
-            let (generation, conditions) =
-                self.worker.read(|worker, _| (worker.generation(), worker.conditions())).await?;
-            let poll = Poll { life: self.life, generation, conditions };
+            let (generation, conditions, clock) = self
+                .worker
+                .read(|worker, now| (worker.generation(), worker.conditions(), Some(now.wall)))
+                .await?;
+            let poll = Poll { life: self.life, generation, conditions, clock };
             let answer: PollAnswer = asker.ask(link::POLL, &poll, period).await?;
             period = answer.period.std();
             if let Some(assignment) = answer.assignment {

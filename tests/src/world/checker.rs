@@ -9,7 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orca_api::id::{PlacementId, TaskId};
+use orca_api::id::{NodeId, PlacementId, TaskId};
+use orca_api::node::NodeState;
 use orca_api::task::State;
 use orca_core::manager::{Change, Manager};
 use orca_core::worker::io::Container;
@@ -21,7 +22,7 @@ use super::worker::WorkerBox;
 #[derive(Clone, PartialEq)]
 struct Fixed {
     task: TaskId,
-    node: orca_api::id::NodeId,
+    node: NodeId,
     version: u32,
     digest: String,
 }
@@ -45,6 +46,10 @@ pub struct Checker {
     removed: BTreeSet<TaskId>,
     fixed: BTreeMap<PlacementId, Fixed>,
     states: BTreeMap<(PlacementId, u32), State>,
+    /// Placements that the manager gave up with their node: until the node is back, they may run beside others.
+    lost: BTreeSet<PlacementId>,
+    /// Nodes that were removed: they have not heard of it yet.
+    left: BTreeSet<NodeId>,
     backoff: BTreeMap<PlacementId, Backoff>,
     /// Containers whose end is somebody's wish.
     stops: BTreeSet<String>,
@@ -59,6 +64,8 @@ impl Checker {
             removed: BTreeSet::new(),
             fixed: BTreeMap::new(),
             states: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            left: BTreeSet::new(),
             backoff: BTreeMap::new(),
             stops: BTreeSet::new(),
         }
@@ -113,10 +120,18 @@ impl Checker {
         }
         self.revision = core.revision();
         for row in core.durable_rows() {
+            if let Change::NodePut { record } = &row
+                && record.state == NodeState::Left
+            {
+                self.left.insert(record.id);
+            }
             let Change::PlacementPut { record: p } = row else { continue };
             let now = Fixed { task: p.task, node: p.node, version: p.version, digest: p.digest.clone() };
             if *self.fixed.entry(p.id).or_insert_with(|| now.clone()) != now {
                 self.find(format!("placement {} of {} became another", p.id, p.name));
+            }
+            if p.lost.is_some() {
+                self.lost.insert(p.id);
             }
             for attempt in &p.status.attempts {
                 let before = self.states.insert((p.id, attempt.number), attempt.state);
@@ -138,7 +153,9 @@ impl Checker {
     /// At most one container of a task is alive.
     pub(crate) fn look(&mut self, workers: &[WorkerBox]) {
         let mut alive: BTreeMap<TaskId, String> = BTreeMap::new();
-        for labels in workers.iter().flat_map(|w| w.engine.running()) {
+        let members = workers.iter().filter(|w| !self.left.contains(&w.node));
+        let running = members.flat_map(|w| w.engine.running());
+        for labels in running.filter(|l| !self.lost.contains(&l.placement)).collect::<Vec<_>>() {
             let this = format!("{} attempt {}", labels.placement, labels.attempt);
             if let Some(other) = alive.insert(labels.task, this.clone()) {
                 self.find(format!("two containers of one task are alive: {other} and {this}"));

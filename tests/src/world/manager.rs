@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use orca_api::error::Problem;
+use orca_api::error::{Code, Problem};
 use orca_api::id::{LifeId, NodeId, SeededIds};
-use orca_api::link::Generation;
+use orca_api::link::{Generation, Goodbye};
 use orca_core::manager::check::check_manager;
 use orca_core::manager::{Answer, Asked, Change, Effect, Event, Found, HEARTBEAT, Manager, Token};
 
@@ -289,6 +289,7 @@ impl World {
                 let body = match answer {
                     Ok(Answer::Welcome(welcome)) => Down::Welcome(welcome),
                     Ok(Answer::Report(report)) => Down::Report { unknown: report.unknown },
+                    Err(problem) if problem.code == Code::Removed => Down::Removed,
                     _ => Down::Refused,
                 };
                 self.send(Message::Down { to: n, life, number, body });
@@ -333,9 +334,14 @@ impl World {
                 let token = self.token(waiter);
                 self.manager_event(Event::Reported { token, node, life, placements });
             }
-            Up::Poll { generation, conditions } => {
+            Up::Goodbye(back_in) => {
+                let goodbye = Goodbye { life, reason: "restart".to_owned(), back_in: Some(back_in) };
+                self.manager_event(Event::Goodbye { node, goodbye });
+            }
+            Up::Poll { generation, conditions, clock } => {
                 self.manager.polls.push(Poll { n, node, life, number, generation });
-                self.manager_event(Event::Polled { node, life, generation, conditions });
+                let clock = Some(clock);
+                self.manager_event(Event::Polled { node, life, generation, conditions, clock });
             }
         }
     }

@@ -4,7 +4,7 @@ use orca_api::id::{LifeId, NodeId, PlacementId};
 use orca_api::link::{Assignment, Generation, Hello, PlacementStatus, Welcome};
 use orca_api::node::Condition;
 use orca_api::spec::TaskSpec;
-use orca_api::units::Span;
+use orca_api::units::{Span, Time};
 use orca_core::manager::Found;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,8 +51,14 @@ pub(crate) enum Cut {
 #[derive(Clone, Debug)]
 pub(crate) enum Up {
     Hello(Box<Hello>),
-    Poll { generation: Generation, conditions: Vec<Condition> },
+    Poll {
+        generation: Generation,
+        conditions: Vec<Condition>,
+        clock: Time,
+    },
     Report(Vec<PlacementStatus>),
+    /// Its process stops, and will be back within so long.
+    Goodbye(Span),
 }
 
 /// What a manager answers.
@@ -67,6 +73,8 @@ pub(crate) enum Down {
     },
     /// Say hello again.
     Refused,
+    /// The node does not belong to the cluster any more.
+    Removed,
 }
 
 impl World {
@@ -111,6 +119,11 @@ impl World {
             Cut::Down => "hears nothing",
         };
         self.note(format!("n{} {words} for {}", n + 1, Span::from_ms(ms)));
+    }
+
+    /// Nothing comes through to a node, or from it, for so long.
+    pub fn cut_off(&mut self, n: usize, ms: u64) {
+        self.cut(n, Cut::Both, ms);
     }
 
     fn is_cut(&self, message: &Message) -> bool {

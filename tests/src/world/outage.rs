@@ -80,6 +80,11 @@ impl World {
 
     pub(crate) fn engine_loses_power(&mut self, n: usize) {
         self.engine(n).power = Power::Down;
+        self.ends_all(n);
+    }
+
+    /// Every process of ours on a node ends.
+    pub(crate) fn ends_all(&mut self, n: usize) {
         let running: Vec<String> = (self.engine(n).containers.values())
             .filter(|c| alive(&c.seen) && c.seen.labels.is_some())
             .map(|c| c.seen.id.clone())

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use orca_api::id::{LifeId, NodeId, PlacementId, SeededIds};
 use orca_api::link::{Hello, LINK_VERSION, NodeFacts};
+use orca_api::units::Span;
 use orca_core::invariant::check_worker;
 use orca_core::worker::Worker;
 use orca_core::worker::io::{Change, Effect, EngineState, Event};
@@ -156,6 +157,37 @@ impl World {
         w.reports.clear();
         let name = w.name.clone();
         self.note(format!("worker {name} crashes"));
+    }
+
+    /// The node was removed: what it ran for this cluster is stopped, and nothing is asked of it any more.
+    fn stops_for_good(&mut self, n: usize) {
+        let name = self.workers[n].name.clone();
+        self.note(format!("{name} hears that it was removed, and stops what it runs"));
+        self.end_worker(n);
+        self.ends_all(n);
+    }
+
+    /// The process dies, and is started again after so long.
+    pub fn stay_away(&mut self, n: usize, ms: u64) {
+        let life = self.workers[n].life;
+        self.end_worker(n);
+        self.send(Message::Closed { from: n, life });
+        self.schedule(ms, Happening::WorkerStarts(n));
+    }
+
+    /// The process stops in order, and says when it will be back.
+    pub fn say_goodbye(&mut self, n: usize, back_in: Span) {
+        let w = &self.workers[n];
+        let (node, life, body) = (w.node, w.life, Up::Goodbye(back_in));
+        self.send(Message::Up { from: n, node, life, number: 0, body });
+        self.stay_away(n, back_in.ms());
+    }
+
+    /// A machine dies with everything on it, and its connections break.
+    pub fn kill_machine(&mut self, n: usize, dark_ms: u64) {
+        let life = self.workers[n].life;
+        self.send(Message::Closed { from: n, life });
+        self.lose_power(n, dark_ms);
     }
 
     /// The power fails for a moment: every process is gone. What was committed is there.
@@ -344,7 +376,8 @@ impl World {
             return;
         }
         let Some(core) = &self.workers[n].core else { return };
-        let body = Up::Poll { generation: core.generation(), conditions: core.conditions() };
+        let (generation, conditions) = (core.generation(), core.conditions());
+        let body = Up::Poll { generation, conditions, clock: self.clock_of(n).wall };
         self.ask(n, body);
     }
 
@@ -394,6 +427,7 @@ impl World {
                 let accepted = self.workers[n].reports.remove(&number).unwrap_or_default();
                 self.worker_event(n, Event::ReportAccepted { accepted, unknown });
             }
+            Down::Removed => self.stops_for_good(n),
             Down::Refused => {
                 self.workers[n].reports.remove(&number);
                 self.link_broke(n);

@@ -2,21 +2,13 @@
 
 use std::sync::Arc;
 
-use orca_api::id::NodeId;
-use orca_api::node::NodeState;
 use orca_api::units::Time;
 
-use super::defaults::{
-    BLOCKED_SWEEP, EVENTS_KEPT, EVENTS_MAX, HEARTBEAT, HEARTBEATS_MISSED, KEY_KEPT, MARK_EVERY,
-    TOKEN_REMEMBERED,
-};
+use super::defaults::{BLOCKED_SWEEP, EVENTS_KEPT, EVENTS_MAX, KEY_KEPT, MARK_EVERY, TOKEN_REMEMBERED};
 use super::io::{Change, Effect};
 use super::record::{ClusterRecord, EventMark};
 use super::state::Manager;
 use super::turn::Turn;
-
-/// How long a node may be silent.
-const SILENCE_MS: u64 = HEARTBEAT.ms() * HEARTBEATS_MISSED;
 
 /// How often housekeeping looks at keys and events, at least.
 const HOUSEKEEPING_MS: u64 = 600_000;
@@ -24,15 +16,9 @@ const HOUSEKEEPING_MS: u64 = 600_000;
 impl Manager {
     /// When something is due next, on the boot clock; `None` when nothing is.
     pub fn next_deadline(&self) -> Option<u64> {
-        let silent = self.ready_nodes().map(|(_, seen)| seen + SILENCE_MS).min();
         let blocked =
             if self.durable.blocked.is_empty() { None } else { Some(self.live.sweep_at.unwrap_or(0)) };
-        [silent, blocked, Some(self.live.housekeeping_at)].into_iter().flatten().min()
-    }
-
-    fn ready_nodes(&self) -> impl Iterator<Item = (NodeId, u64)> + '_ {
-        let ready = self.durable.nodes.values().filter(|n| n.state == NodeState::Ready);
-        ready.filter_map(|n| Some((n.id, self.live.nodes.get(&n.id)?.seen)))
+        [self.nodes_due(), blocked, Some(self.live.housekeeping_at)].into_iter().flatten().min()
     }
 }
 
@@ -40,14 +26,7 @@ impl Turn<'_> {
     /// Time has passed.
     pub fn on_tick(&mut self) {
         let now = self.now.boot_ms;
-        let silent: Vec<NodeId> =
-            self.m.ready_nodes().filter(|(_, seen)| seen + SILENCE_MS <= now).map(|(node, _)| node).collect();
-        for node in silent {
-            if let Some(live) = self.m.live.nodes.get_mut(&node) {
-                live.life = None;
-            }
-            self.disconnect(node, &format!("{HEARTBEATS_MISSED} heartbeats were missed"));
-        }
+        self.watch();
         match self.m.live.sweep_at {
             _ if self.m.durable.blocked.is_empty() => self.m.live.sweep_at = None,
             Some(at) if at > now => {}

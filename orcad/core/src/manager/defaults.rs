@@ -56,3 +56,46 @@ pub const PERSON_TTL: Span = Span::from_secs(90 * 24 * 3600);
 pub const PERSON_TTL_MIN: Span = Span::from_secs(60);
 /// The longest that certificates of people may last.
 pub const PERSON_TTL_MAX: Span = Span::from_secs(366 * 24 * 3600);
+/// How long after its start a manager concludes nothing from silence: its workers have to find it again. They dial
+/// each second; several hundred handshakes on a slow machine take some seconds more.
+pub const START_GRACE: Span = Span::from_secs(30);
+/// How long a node may be silent before its address is probed: the third heartbeat is late, and while the probes run it
+/// comes to be missed. (Three heartbeats, then three probes, would add three seconds to each silent loss.)
+pub const PROBE_AFTER: Span = Span::from_secs(5);
+/// How long a probe waits for an answer, and how far apart probes are.
+pub const PROBE_TIME: Span = Span::from_secs(1);
+/// How many probes in a row find nothing before the machine counts as down.
+pub const PROBES_SILENT: u32 = 3;
+/// How long an answer to a probe may be outstanding before it is asked for again.
+pub const PROBE_LOST: Span = Span::from_secs(4);
+/// How often the machine of a disconnected node is probed.
+pub const PROBE_EVERY: Span = Span::from_secs(2);
+/// How long after its connection broke a node may take to be heard again, while its machine answers: the worker dials
+/// back within a second, and a poll on a newer connection comes within a heartbeat.
+pub const DIAL_BACK: Span = Span::from_secs(3);
+/// Nodes that vanish within this time are counted together.
+pub const BRAKE_WINDOW: Span = Span::from_secs(30);
+/// A node that was not heard for so long may be about to vanish as well: a heartbeat and a half.
+pub const SUSPECT_AFTER: Span = Span::from_secs(3);
+/// How often the brake is looked at while it holds.
+pub const BRAKE_EVERY: Span = Span::from_secs(1);
+/// How long a second life of one node may knock before it is called a copy: longer than the first is given to be silent.
+pub const COPY_AFTER: Span = Span::from_secs(10);
+
+/// Pressure that must last before a node counts as pressured: what systemd-oomd waits before it kills
+/// (`DefaultMemoryPressureDurationSec`, 30 s).
+pub const PRESSURE_LASTS: Span = Span::from_secs(30);
+/// Per cent of time in which all processes waited for memory (PSI `full`, avg10): half of where systemd-oomd begins to
+/// kill (`DefaultMemoryPressureLimit`, 60 %), since new work is to stay away before that.
+pub const PRESSURE_MEMORY: f64 = 30.0;
+/// Per cent of time in which all processes waited for io (PSI `full`, avg10). Disks are busy more often than memory is
+/// short, and work goes on meanwhile: so twice the limit of memory.
+pub const PRESSURE_IO: f64 = 60.0;
+/// What part of the limits all samples must be below, for as long, before it is over.
+pub const PRESSURE_OVER: f64 = 0.5;
+
+/// How far a node's clock may be off before it gets the condition `clock_skew`; it is over below half of it.
+pub const CLOCK_SKEW: Span = Span::from_secs(10);
+
+/// How long a node that joined may take to its first hello, before it is forgotten.
+pub const JOIN_KEPT: Span = Span::from_secs(10 * 60);

@@ -262,6 +262,8 @@ pub enum Event {
         generation: Generation,
         /// What is wrong with it.
         conditions: Vec<Condition>,
+        /// Its clock; `None` where it does not say.
+        clock: Option<Time>,
     },
     /// A worker reports.
     Reported {

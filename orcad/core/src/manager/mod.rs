@@ -16,7 +16,9 @@
 //!
 //! It never sees clocks, files, sockets or SQL, and it never talks to the engine.
 
+mod attention;
 mod audit;
+mod brake;
 mod certificates;
 pub mod check;
 mod deadline;
@@ -28,6 +30,7 @@ mod liveness;
 mod members;
 mod nodes;
 mod place;
+mod pressure;
 pub mod record;
 mod report;
 mod restore;

@@ -1,6 +1,5 @@
 //! Who is there: hello, polls, goodbye, measurements; and what an operator allows on a node.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use orca_api::control::SetAvailability;
@@ -9,13 +8,31 @@ use orca_api::id::{LifeId, NodeId};
 use orca_api::link::{Generation, Goodbye, Hello, LINK_VERSION, Welcome};
 use orca_api::load::NodeLoad;
 use orca_api::node::{Availability, Condition, NodeState};
+use orca_api::units::Time;
 
-use super::defaults::HEARTBEAT;
+use super::defaults::{CLOCK_SKEW, COPY_AFTER, HEARTBEAT};
 use super::io::{Answer, Token};
 use super::record::{Capacity, NodeRecord};
 use super::state::Manager;
 use super::tasks::{ambiguous, by_prefix};
 use super::turn::Turn;
+
+/// How long an unknown node is shown after it last came, in milliseconds.
+pub(super) const STRANGER_SHOWN_MS: u64 = 600_000;
+/// The most unknown nodes that are remembered.
+const STRANGERS_MAX: usize = 100;
+
+/// A life of a node that says hello while another one is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Knock {
+    pub life: LifeId,
+    /// When it first came, on the boot clock.
+    pub since: u64,
+    /// When it last came.
+    pub last: u64,
+    /// It was told of.
+    pub told: bool,
+}
 
 impl Manager {
     /// Whether a life of a node's worker said hello and was not given up since: its polls and reports count.
@@ -59,23 +76,30 @@ impl Turn<'_> {
     pub fn on_started(&mut self) {
         let nodes: Vec<NodeId> = self.m.members().map(|n| n.id).collect();
         for node in nodes {
-            self.seen(node);
             self.notify(node);
         }
+        self.watch_anew();
+        self.manager_is_ready();
         let tasks: Vec<_> = self.m.durable.tasks.keys().copied().collect();
         for task in tasks {
             self.reconcile(task);
         }
     }
 
-    /// A sign of life.
-    pub fn seen(&mut self, node: NodeId) {
-        self.m.live.nodes.entry(node).or_default().seen = self.now.boot_ms;
+    /// A manager without a worker says hello to nobody: it is ready when it runs.
+    fn manager_is_ready(&mut self) {
+        let alone = |n: &NodeRecord| n.is_manager() && !n.is_worker() && n.state != NodeState::Ready;
+        let Some(record) = self.m.members().find(|n| alone(n)) else { return };
+        let mut record = NodeRecord::clone(record);
+        record.state = NodeState::Ready;
+        record.since = self.now.wall;
+        self.node_event("node.state", &record, "ready", String::new());
+        self.put_node(record);
     }
 
     /// A worker introduces itself: its inventory is merged before it gets work.
     pub fn on_hello(&mut self, token: Token, node: NodeId, address: Option<String>, hello: Hello) {
-        if let Err(problem) = self.m.is_member(node) {
+        if let Err(problem) = self.admit_hello(node, hello.life) {
             self.reply(token, Err(problem));
             return;
         }
@@ -85,9 +109,7 @@ impl Turn<'_> {
             return;
         };
         let mut record = NodeRecord::clone(record);
-        let live = self.m.live.nodes.entry(node).or_default();
-        live.life = Some(hello.life);
-        live.seen = self.now.boot_ms;
+        self.m.live.nodes.entry(node).or_default().life = Some(hello.life);
         let old = record.clone();
         if record.state != NodeState::Ready {
             record.since = self.now.wall;
@@ -111,6 +133,10 @@ impl Turn<'_> {
             self.touch_tasks_of(node);
             self.room = true;
         }
+        // Only now: a node that is ready is no reason for the brake any more.
+        self.seen(node);
+        self.take_clock(node, hello.clock);
+        self.refresh_conditions(node);
         self.forget_sequences(node, &hello.inventory);
         self.take_statuses(node, hello.inventory, true);
         self.notify(node);
@@ -125,42 +151,108 @@ impl Turn<'_> {
         self.reply(token, Ok(Answer::Welcome(welcome)));
     }
 
+    /// Whether a life of a node may be the one that is heard. The first one stays: a second one is a copy of the
+    /// node's state on another machine, or the first one's end has not been noticed yet, which is a matter of seconds.
+    fn admit_hello(&mut self, node: NodeId, life: LifeId) -> Result<(), Problem> {
+        let now = self.now.boot_ms;
+        if let Err(problem) = self.m.is_member(node) {
+            if problem.code == Code::NoSuchNode {
+                self.meet_stranger(node);
+            }
+            return Err(problem);
+        }
+        let Some(record) = self.m.member(node).cloned() else { return Ok(()) };
+        let live = self.m.live.nodes.entry(node).or_default();
+        if live.life.is_none_or(|l| l == life) || !live.is_heard(now) {
+            live.knock = None;
+            return Ok(());
+        }
+        let knock = live.knock.filter(|k| k.life == life).unwrap_or(Knock {
+            life,
+            since: now,
+            last: now,
+            told: false,
+        });
+        let tell = !knock.told && now.saturating_sub(knock.since) >= COPY_AFTER.ms();
+        live.knock = Some(Knock { last: now, told: knock.told || tell, ..knock });
+        if tell {
+            let words =
+                "another machine uses its identity: it is not let in while this one is heard".to_owned();
+            self.node_event("node.copied", &record, record.state.as_str(), words);
+            self.nodes.insert(node);
+        }
+        Err(Problem::new(Code::Changed, format!("another life of the node {} is heard", record.name))
+            .because("the first one has not been silent for long enough, or this machine's state is a copy of another's")
+            .hint("where it is a copy: orcactl worker leave --force on one of them, then join again with a token"))
+    }
+
+    /// A machine with a certificate of this cluster, of which nothing is known.
+    fn meet_stranger(&mut self, node: NodeId) {
+        let now = self.now.boot_ms;
+        let strangers = &mut self.m.live.strangers;
+        strangers.retain(|_, last| now.saturating_sub(*last) < STRANGER_SHOWN_MS);
+        if strangers.len() >= STRANGERS_MAX && !strangers.contains_key(&node) {
+            return;
+        }
+        if strangers.insert(node, now).is_none() {
+            self.cluster_event(
+                "node.unknown",
+                format!("{node} has a certificate of this cluster, and is not known"),
+            );
+        }
+    }
+
     /// A worker polls: it lives, and says what is wrong with its node.
-    pub fn on_polled(&mut self, node: NodeId, life: LifeId, conditions: Vec<Condition>) {
-        let wall = self.now.wall;
+    pub fn on_polled(&mut self, node: NodeId, life: LifeId, conditions: Vec<Condition>, clock: Option<Time>) {
         let Some(live) = self.m.live.nodes.get_mut(&node) else { return };
         if live.life != Some(life) {
             return;
         }
-        live.seen = self.now.boot_ms;
-        let conditions: BTreeSet<Condition> = conditions.into_iter().collect();
-        let changed = live.conditions != conditions;
-        let before = std::mem::replace(&mut live.conditions, conditions.clone());
+        live.told = conditions.into_iter().collect();
+        self.seen(node);
+        if let Some(clock) = clock {
+            self.take_clock(node, clock);
+        }
+        self.refresh_conditions(node);
+    }
+
+    /// How far a node's clock is ahead. (What a message needs on its way makes it look behind by as much.)
+    fn take_clock(&mut self, node: NodeId, clock: Time) {
+        let ahead = clock.ms().saturating_sub(self.now.wall.ms());
+        self.m.live.nodes.entry(node).or_default().clock_ahead_ms = ahead;
+    }
+
+    /// What is wrong with a node: what it tells, and what the manager found. Says what is new and what is over.
+    fn refresh_conditions(&mut self, node: NodeId) {
+        let wall = self.now.wall;
+        let Some(record) = self.m.member(node).cloned() else { return };
+        let Some(live) = self.m.live.nodes.get_mut(&node) else { return };
+        let mut conditions = live.told.clone();
+        if live.pressure.pressured {
+            conditions.insert(Condition::Pressured);
+        }
+        let skewed = live.conditions.contains(&Condition::ClockSkew);
+        let most = if skewed { CLOCK_SKEW.ms() / 2 } else { CLOCK_SKEW.ms() };
+        if live.clock_ahead_ms.unsigned_abs() > most {
+            conditions.insert(Condition::ClockSkew);
+        }
         let away =
             conditions.iter().any(|c| matches!(c, Condition::EngineAway | Condition::EngineUnresponsive));
         live.engine_away_since = if away { live.engine_away_since.or(Some(wall)) } else { None };
-        let Some(record) = self.m.durable.nodes.get(&node).map(Arc::clone) else { return };
-        if record.state == NodeState::Disconnected {
-            let mut record = NodeRecord::clone(&record);
-            record.state = NodeState::Ready;
-            record.since = wall;
-            self.node_event("node.state", &record, "ready", "its orcad answers again".to_owned());
-            self.put_node(record);
-            self.touch_tasks_of(node);
-            self.room = true;
+        if live.conditions == conditions {
+            return;
         }
-        if changed {
-            for condition in conditions.difference(&before) {
-                self.node_event("node.condition", &record, condition.as_str(), condition.hint().to_owned());
-            }
-            for condition in before.difference(&conditions) {
-                self.node_event("node.condition", &record, "ok", format!("{condition} is over"));
-            }
-            self.m.index_node(node);
-            self.nodes.insert(node);
-            self.touch_tasks_of(node);
-            self.room = true;
+        let before = std::mem::replace(&mut live.conditions, conditions.clone());
+        for condition in conditions.difference(&before) {
+            self.node_event("node.condition", &record, condition.as_str(), condition.hint().to_owned());
         }
+        for condition in before.difference(&conditions) {
+            self.node_event("node.condition", &record, "ok", format!("{condition} is over"));
+        }
+        self.m.index_node(node);
+        self.nodes.insert(node);
+        self.touch_tasks_of(node);
+        self.room = true;
     }
 
     /// Views of a node's tasks change with it, though nothing stored of them does.
@@ -176,31 +268,23 @@ impl Turn<'_> {
         if live.life != Some(goodbye.life) {
             return;
         }
-        live.life = None;
-        self.disconnect(node, &format!("its orcad said goodbye ({})", goodbye.reason));
-    }
-
-    /// The node's orcad does not answer: its tasks are kept.
-    pub fn disconnect(&mut self, node: NodeId, why: &str) {
-        let Some(record) = self.m.durable.nodes.get(&node) else { return };
-        if record.state != NodeState::Ready {
-            return;
-        }
-        let mut record = NodeRecord::clone(record);
-        record.state = NodeState::Disconnected;
-        record.since = self.now.wall;
-        self.node_event("node.state", &record, "disconnected", why.to_owned());
-        self.put_node(record);
-        self.touch_tasks_of(node);
+        let why = format!("its orcad said goodbye ({:.40})", goodbye.reason);
+        self.on_farewell(node, why, goodbye.back_in);
     }
 
     /// Measurements were polled: kept in memory, and given to the scheduler.
     pub fn on_measured(&mut self, node: NodeId, load: Box<NodeLoad>) {
-        if !self.m.durable.nodes.contains_key(&node) {
+        if self.m.member(node).is_none() {
             return;
         }
         self.m.scheduler.set_load(node, super::place::load(&load));
-        self.m.live.nodes.entry(node).or_default().load = Some(Arc::new(*load));
+        let now = self.now.boot_ms;
+        let live = self.m.live.nodes.entry(node).or_default();
+        let changed = load.machine.pressure.as_ref().is_some_and(|p| live.pressure.add(now, p));
+        live.load = Some(Arc::new(*load));
+        if changed {
+            self.refresh_conditions(node);
+        }
     }
 
     pub(super) fn set_availability(

@@ -11,7 +11,11 @@ use orca_api::node::{Availability, Condition, NodeState, Role};
 use orca_api::spec::{Algorithm, TaskSpec};
 use scheduler::Scheduler;
 
+use super::brake::Engaged;
 use super::io::Change;
+use super::liveness::Away;
+use super::nodes::Knock;
+use super::pressure::Window;
 use super::record::{
     CertificateRecord, ClusterRecord, EventMark, NodeRecord, PlacementRecord, RequestRecord, TaskRecord,
     TokenRecord,
@@ -58,6 +62,12 @@ pub(super) struct Live {
     pub housekeeping_at: u64,
     /// The state folder's disk is short of space.
     pub scarce: bool,
+    /// The number of the last probe.
+    pub probes: u64,
+    /// Too many nodes vanished at once.
+    pub brake: Option<Engaged>,
+    /// Nodes with a certificate of this cluster that are not known, and when they last came.
+    pub strangers: BTreeMap<NodeId, u64>,
     /// A minute of the boot clock, and the joins that were refused in it.
     pub refusals: (u64, u32),
 }
@@ -69,7 +79,17 @@ pub(super) struct LiveNode {
     pub life: Option<LifeId>,
     /// Its last sign of life, on the boot clock.
     pub seen: u64,
+    /// What is wrong with it: what it tells, and what the manager found.
     pub conditions: BTreeSet<Condition>,
+    /// What it tells itself.
+    pub told: BTreeSet<Condition>,
+    /// While it is not heard.
+    pub away: Option<Away>,
+    /// Another life that knocks while this one is heard.
+    pub knock: Option<Knock>,
+    /// How far its clock is ahead, in milliseconds.
+    pub clock_ahead_ms: i64,
+    pub pressure: Window,
     /// Since when its engine cannot be asked, on the wall clock.
     pub engine_away_since: Option<orca_api::units::Time>,
     pub load: Option<Arc<NodeLoad>>,

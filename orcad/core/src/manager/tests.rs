@@ -336,6 +336,7 @@ fn conditions_cost_no_commit_and_close_the_node() {
         life: b.life,
         generation: Generation::default(),
         conditions,
+        clock: None,
     };
     let step = b.step(polled(&b, Vec::new()));
     assert!(step.changes.is_empty());

@@ -60,7 +60,9 @@ impl Manager {
             Event::Dropped { node, life } => turn.on_dropped(node, life),
             Event::Probed { node, probe, found } => turn.on_probed(node, probe, found),
             Event::Hello { token, node, address, hello } => turn.on_hello(token, node, address, *hello),
-            Event::Polled { node, life, conditions, .. } => turn.on_polled(node, life, conditions),
+            Event::Polled { node, life, conditions, clock, .. } => {
+                turn.on_polled(node, life, conditions, clock);
+            }
             Event::Reported { token, node, life, placements } => {
                 turn.on_reported(token, node, life, placements);
             }

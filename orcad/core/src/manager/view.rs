@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orca_api::control::{
-    Attention, CpuView, MemoryView, NodeDetail, NodeView, Status, TaskDetail, TaskStats, TaskView,
-};
+use orca_api::control::{CpuView, MemoryView, NodeDetail, NodeView, Status, TaskDetail, TaskStats, TaskView};
 use orca_api::error::{Code, Problem};
 use orca_api::id::{NodeId, TaskId};
 use orca_api::link::{ATTEMPTS_KEPT, AttemptRef, AttemptStatus};
 use orca_api::name::Name;
-use orca_api::node::{Condition, NodeState};
+use orca_api::node::NodeState;
 use orca_api::task::{Phase, Reason, State, Wanted};
 use orca_api::units::{Bytes, Cpu, Time};
 
@@ -286,7 +284,7 @@ impl Manager {
             version: facts.orcad.clone(),
             engine: facts.engine.clone(),
             address: node.address.clone(),
-            clock_ahead_ms: 0,
+            clock_ahead_ms: live.map_or(0, |l| l.clock_ahead_ms),
             certificate_expires_at: node.certificate.as_ref().map(|c| c.expires_at),
         })
     }
@@ -384,53 +382,6 @@ impl Manager {
             node_list: self.node_list(now),
             link: None,
         })
-    }
-
-    /// What needs a person's eye: nodes first, then tasks that fail.
-    fn attention(&self, tasks: &[TaskView], now: Now) -> Vec<Attention> {
-        let mut list = Vec::new();
-        if self.live.scarce {
-            list.push(Attention {
-                text: "the disk of the state folder is nearly full: nothing new is accepted".to_owned(),
-                hint: "df -h /var/lib/orca, then free space on it".to_owned(),
-            });
-        }
-        for node in self.node_list(now) {
-            if node.state != NodeState::Ready {
-                list.push(Attention {
-                    text: format!("node {} is {}", node.name, node.state),
-                    hint: format!("systemctl status orcad on {}", node.name),
-                });
-            }
-            for condition in node.conditions {
-                let words = match condition {
-                    Condition::Pressured => "is under pressure and takes no new work",
-                    Condition::EngineUnresponsive => "has an engine that does not answer",
-                    Condition::EngineAway => "has no engine",
-                    Condition::DiskFull => "has a full disk",
-                    Condition::ClockSkew => "has a wrong clock",
-                };
-                list.push(Attention {
-                    text: format!("node {} {words}", node.name),
-                    hint: condition.hint().to_owned(),
-                });
-            }
-        }
-        let failing = tasks.iter().filter(|t| {
-            t.phase == Phase::Failed
-                || matches!(t.reason, Some(Reason::NoFit | Reason::Backoff))
-                || t.warning.is_some()
-        });
-        for task in failing.take(20) {
-            let reason = task.reason.map_or_else(String::new, |r| format!(" ({r})"));
-            let message = task.warning.as_ref().unwrap_or(&task.message);
-            let message = if message.is_empty() { String::new() } else { format!(": {message}") };
-            list.push(Attention {
-                text: format!("task {} is {}{reason}{message}", task.name, task.phase),
-                hint: format!("orcactl task explain {}", task.name),
-            });
-        }
-        list
     }
 
     /// Milliseconds since a node's last sign of life; `None` where there was none in this life of the daemon.
