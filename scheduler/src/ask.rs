@@ -305,17 +305,17 @@ impl<'a> Ask<'a> {
         self.rank(score, row, score.cost(self, row))
     }
 
-    /// Whether nothing that costs at least so much before its points can win against the best so far.
-    /// Equal costs can: something else decides then.
+    /// What a node may cost at most, before its points, that could still win against the best so far. Equal costs
+    /// can: something else decides then.
     #[inline]
-    pub(crate) fn beaten(&self, best: Option<&Rank>, cost: u64) -> bool {
-        best.is_some_and(|best| !best.avoided && best.over <= self.over_least && self.least(cost) > best.cost)
+    pub(crate) fn ceiling(&self, best: &Rank) -> u64 {
+        if best.avoided || best.over > self.over_least { u64::MAX } else { self.dearest(best.cost) }
     }
 
-    /// No node costs less with its points than this, if it costs so much without.
+    /// What a node may cost at most before its points, if with them it costs at most so much.
     #[inline]
-    pub(crate) fn least(&self, cost: u64) -> u64 {
-        cost::with_points(cost, -self.towards_max)
+    pub(crate) fn dearest(&self, most: u64) -> u64 {
+        cost::without_points(most, -self.towards_max)
     }
 }
 

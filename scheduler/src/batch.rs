@@ -20,7 +20,7 @@ use orca_api::spec::Algorithm;
 use crate::ask::{Ask, Rank};
 use crate::attributes;
 use crate::cost;
-use crate::index::{Bounds, Cell, Row};
+use crate::index::Row;
 use crate::model::{Distinct, Request, Target};
 use crate::place::Choice;
 use crate::refusal::Refusal;
@@ -231,20 +231,20 @@ impl<'a, S: Score> Run<'a, S> {
 
     /// Raises the limit, and puts the nodes that fit of the chunks below it into their lanes.
     fn raise(&mut self, limit: u64) {
-        let (ask, score, before) = (self.ask, self.score, self.limit);
-        let bound = |bounds: &Bounds| ask.least(score.bound(ask, bounds));
+        let (ask, score) = (self.ask, self.score);
+        let (before, dearest) = (self.limit.map(|limit| ask.dearest(limit)), ask.dearest(limit));
         ask.world.index.walk(
             self,
             |shape| score.weights(ask, shape),
-            |_, rise| ask.least(score.floor(rise)) > limit,
+            |_| score.most_rise(dearest),
             |run, cell| {
-                for (chunk, (bounds, _)) in cell.chunks().enumerate() {
-                    let bound = bound(bounds);
+                for (bounds, _, rows) in cell.chunks() {
+                    let bound = score.bound(ask, bounds);
                     if bounds.have_room(ask.need)
-                        && bound <= limit
+                        && bound <= dearest
                         && before.is_none_or(|before| bound > before)
                     {
-                        run.open(cell, chunk);
+                        run.open(rows);
                     }
                 }
             },
@@ -253,8 +253,8 @@ impl<'a, S: Score> Run<'a, S> {
     }
 
     /// Puts the nodes of a chunk that fit into their lanes.
-    fn open(&mut self, cell: &Cell, chunk: usize) {
-        for row in cell.chunk(chunk) {
+    fn open(&mut self, rows: &[Row]) {
+        for row in rows {
             if !self.ask.fits(row) {
                 continue;
             }

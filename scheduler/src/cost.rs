@@ -108,16 +108,39 @@ pub(crate) fn of_rise(rise: u64) -> u64 {
     (rise >> 8).max(1)
 }
 
+/// The highest rise that costs at most so much; of a rise of nothing that is told by [`of_rise`] alone.
+pub(crate) fn most_rise(most: u64) -> u64 {
+    most.saturating_mul(1 << 8).saturating_add((1 << 8) - 1)
+}
+
 /// A cost with points: fifty points away double it, fifty points towards halve it; at most 8 times.
 pub(crate) fn with_points(cost: u64, points: i64) -> u64 {
-    const POINTS_MAX: i64 = DOUBLINGS_MAX * POINTS_DOUBLE;
     if points == 0 {
         return cost;
     }
+    let (factor, doublings) = factor_of(points);
+    let scaled = (u128::from(cost) * u128::from(factor)) << doublings >> (20 + DOUBLINGS_MAX);
+    scaled as u64
+}
+
+/// The highest cost that with these points is at most so much.
+pub(crate) fn without_points(most: u64, points: i64) -> u64 {
+    if points == 0 {
+        return most;
+    }
+    let (factor, doublings) = factor_of(points);
+    // with_points is ⌊cost × factor × 2^doublings / 2²⁸⌋
+    let least_above = (u128::from(most) + 1) << (20 + DOUBLINGS_MAX);
+    let highest = least_above.div_ceil(u128::from(factor) << doublings) - 1;
+    u64::try_from(highest).unwrap_or(u64::MAX)
+}
+
+/// What points multiply a cost by: units of 2⁻²⁸, times two to the power of the second.
+fn factor_of(points: i64) -> (u32, i64) {
+    const POINTS_MAX: i64 = DOUBLINGS_MAX * POINTS_DOUBLE;
     let points = points.clamp(-POINTS_MAX, POINTS_MAX) + POINTS_MAX;
     let factor = exp2((points % POINTS_DOUBLE) as u64 * EXPONENT_ONE / POINTS_DOUBLE as u64);
-    let scaled = (u128::from(cost) * u128::from(factor)) << (points / POINTS_DOUBLE) >> (20 + DOUBLINGS_MAX);
-    scaled as u64
+    (factor, points / POINTS_DOUBLE)
 }
 
 /// A cost in millionths, for people.
@@ -169,6 +192,18 @@ mod tests {
         assert_eq!(ten_to_the_free(0, 10), PRICE_ONE);
         let ten = f64::from(ten_to_the_free(10, 10)) / f64::from(PRICE_ONE);
         assert!((ten - 10.0).abs() < 1e-4, "{ten}");
+    }
+
+    #[test]
+    fn points_are_undone_exactly() {
+        for points in (-450..=450).step_by(7) {
+            for most in [0, 1, 2, 1000, ONE - 1, ONE, 5 * ONE + 17, (1 << 54) - 1] {
+                let highest = without_points(most, points);
+                assert!(with_points(highest, points) <= most, "{points} points, {most}");
+                assert!(with_points(highest + 1, points) > most, "{points} points, {most}");
+            }
+        }
+        assert_eq!(without_points(u64::MAX, -100), u64::MAX);
     }
 
     #[test]

@@ -39,9 +39,6 @@ impl Score for LittleMemory {
     fn cost(&self, _: &Ask<'_>, row: &Row) -> u64 {
         ONE + (row.free[1] >> 30).min(1 << 14) * ONE
     }
-    fn floor(&self, _: u64) -> u64 {
-        ONE
-    }
     fn bound(&self, _: &Ask<'_>, bounds: &Bounds) -> u64 {
         ONE + (bounds.free_least[1] >> 30).min(1 << 14) * ONE
     }
@@ -72,7 +69,7 @@ fn the_example_decides_and_explains() {
     assert_eq!(Quiet.remedy(&ask, &candidate), "move the tasks of attic elsewhere");
     assert_eq!(Quiet.name(), "quiet");
     let cell = world.index.cells().first().expect("one node, one cell");
-    let (bounds, _) = cell.chunks().next().expect("one chunk");
+    let (bounds, ..) = cell.chunks().next().expect("one chunk");
     assert!(LittleMemory.bound(&ask, bounds) <= LittleMemory.cost(&ask, &row));
     assert_eq!(LittleMemory.parts(&ask, &row)[0].value, 4_000_000);
 }

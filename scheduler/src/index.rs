@@ -42,6 +42,12 @@ const fn band_low() -> [u32; BANDS] {
 const CELLS_PER_SHAPE: usize = BANDS * BANDS * BANDS;
 /// Rows that share one bound. Fewer make bounds tighter and more of them.
 pub(crate) const CHUNK: usize = 32;
+/// Rows whose prices are multiplied together, by vector instructions where the processor has them.
+pub(crate) const LANES: usize = 8;
+/// The price in a lane without a row: above every price, and three of them times any growth still add up.
+const NO_PRICE: u32 = (1 << 29) - 1;
+/// Cells of more chunks than this keep lowest prices that may be too low once a row has gone.
+const TIGHT_CHUNKS: usize = 16;
 /// No cell yet.
 const NONE: u32 = u32::MAX;
 
@@ -120,8 +126,8 @@ impl Row {
         entry(self.shape as usize, self.bands())
     }
 
-    fn price_sum(&self) -> u32 {
-        self.price.iter().sum()
+    fn lows(&self) -> Lows {
+        Lows { each: self.price, sum: self.price.iter().sum() }
     }
 }
 
@@ -132,6 +138,73 @@ pub(crate) struct Spot {
     at: u32,
 }
 
+/// The prices of up to [`LANES`] rows, by resource.
+#[derive(Clone, Debug)]
+pub(crate) struct Prices([[u32; LANES]; 3]);
+
+impl Prices {
+    const NONE: Self = Self([[NO_PRICE; LANES]; 3]);
+
+    fn set(&mut self, lane: usize, prices: [u32; 3]) {
+        for (column, price) in self.0.iter_mut().zip(prices) {
+            column[lane] = price;
+        }
+    }
+
+    /// Whether Σ growth × price is at most so much for one of them, in units of 2⁻⁴⁰; without a branch, so that rows are
+    /// computed side by side.
+    #[inline]
+    pub(crate) fn may_rise(&self, growth: [u32; 3], most: u64) -> bool {
+        let [cpu, memory, disk] = &self.0;
+        let growth = growth.map(u64::from);
+        // sums are below 2⁶³: the sign of the difference tells
+        let above = most.min(i64::MAX as u64 - 1) as i64 + 1;
+        let mut signs = 0i64;
+        for lane in 0..LANES {
+            let rise = growth[0] * u64::from(cpu[lane])
+                + growth[1] * u64::from(memory[lane])
+                + growth[2] * u64::from(disk[lane]);
+            signs |= rise as i64 - above;
+        }
+        signs < 0
+    }
+}
+
+/// The lowest prices in a set of rows, and their lowest sum.
+#[derive(Clone, Copy, Debug)]
+struct Lows {
+    each: [u32; 3],
+    sum: u32,
+}
+
+impl Lows {
+    const OF_NOTHING: Self = Self { each: [u32::MAX; 3], sum: u32::MAX };
+
+    fn cover(&mut self, other: Self) {
+        for (low, price) in self.each.iter_mut().zip(other.each) {
+            *low = (*low).min(price);
+        }
+        self.sum = self.sum.min(other.sum);
+    }
+
+    /// Whether they may rise when a row or a set with these goes.
+    fn rest_on(&self, other: Self) -> bool {
+        self.sum == other.sum || self.each.iter().zip(other.each).any(|(low, price)| *low == price)
+    }
+
+    /// The least that Σ growth × price can be, in units of 2⁻⁴⁰.
+    ///
+    /// With m the smallest growth, Σ growth × price = m × Σ price + Σ (growth − m) × price, and each
+    /// part is bounded by itself. The first part is what separates sets when all nodes are about equally used.
+    #[inline]
+    fn rise(&self, growth: [u32; 3]) -> u64 {
+        let least = growth[0].min(growth[1]).min(growth[2]);
+        let rest: u64 =
+            growth.iter().zip(self.each).map(|(g, low)| u64::from(g - least) * u64::from(low)).sum();
+        u64::from(least) * u64::from(self.sum) + rest
+    }
+}
+
 /// What no row of a set is below, and what none has more of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -139,8 +212,7 @@ pub(crate) struct Bounds {
     pub(crate) free_most: Amounts,
     /// The least that is free of each.
     pub(crate) free_least: Amounts,
-    low: [u32; 3],
-    low_sum: u32,
+    lows: Lows,
     /// The fewest tasks.
     pub(crate) tasks: u32,
     /// Their shape.
@@ -149,14 +221,7 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     const fn of_nothing(shape: u32) -> Self {
-        Self {
-            free_most: [0; 3],
-            free_least: [u64::MAX; 3],
-            low: [u32::MAX; 3],
-            low_sum: u32::MAX,
-            tasks: u32::MAX,
-            shape,
-        }
+        Self { free_most: [0; 3], free_least: [u64::MAX; 3], lows: Lows::OF_NOTHING, tasks: u32::MAX, shape }
     }
 
     fn of_rows(shape: u32, rows: &[Row]) -> Self {
@@ -168,20 +233,12 @@ impl Bounds {
     }
 
     fn cover(&mut self, row: &Row) {
-        for (low, price) in self.low.iter_mut().zip(row.price) {
-            *low = (*low).min(price);
-        }
+        self.lows.cover(row.lows());
         for r in 0..3 {
             self.free_most[r] = self.free_most[r].max(row.free[r]);
             self.free_least[r] = self.free_least[r].min(row.free[r]);
         }
-        self.low_sum = self.low_sum.min(row.price_sum());
         self.tasks = self.tasks.min(row.tasks);
-    }
-
-    /// Whether the bounds may rise when this row goes.
-    fn rests_on(&self, row: &Row) -> bool {
-        row.price_sum() == self.low_sum || row.price.iter().zip(self.low).any(|(price, low)| *price == low)
     }
 
     /// Whether a row could have room for so much.
@@ -191,15 +248,9 @@ impl Bounds {
     }
 
     /// The least that Σ growth × price can be, in units of 2⁻⁴⁰.
-    ///
-    /// With m the smallest growth, Σ growth × price = m × Σ price + Σ (growth − m) × price, and each
-    /// part is bounded by itself. The first part is what separates chunks when all nodes are about equally used.
     #[inline]
     pub(crate) fn rise(&self, growth: [u32; 3]) -> u64 {
-        let least = growth[0].min(growth[1]).min(growth[2]);
-        let rest: u64 =
-            growth.iter().zip(self.low).map(|(g, low)| u64::from(g - least) * u64::from(low)).sum();
-        u64::from(least) * u64::from(self.low_sum) + rest
+        self.lows.rise(growth)
     }
 }
 
@@ -210,14 +261,22 @@ pub(crate) struct Cell {
     rows: Vec<Row>,
     /// The class of each row, apart: counting by class need not read rows.
     classes: Vec<u32>,
+    /// The prices of the rows, apart as well, in columns of [`LANES`].
+    prices: Vec<Prices>,
     /// For each chunk of `rows`.
     chunks: Vec<Bounds>,
 }
 
 impl Cell {
-    /// Its chunks with their bounds.
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = (&Bounds, &[Row])> {
-        self.chunks.iter().zip(self.rows.chunks(CHUNK))
+    const fn empty(shape: u32) -> Self {
+        Self { shape, rows: Vec::new(), classes: Vec::new(), prices: Vec::new(), chunks: Vec::new() }
+    }
+
+    /// Its chunks: bounds, prices of [`LANES`] rows at a time, rows.
+    #[inline]
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = (&Bounds, &[Prices], &[Row])> {
+        let parts = self.prices.chunks(CHUNK / LANES).zip(self.rows.chunks(CHUNK));
+        self.chunks.iter().zip(parts).map(|(bounds, (prices, rows))| (bounds, prices, rows))
     }
 
     /// Its chunks with their bounds and the classes of their rows.
@@ -226,27 +285,27 @@ impl Cell {
         self.chunks.iter().zip(parts).map(|(bounds, (classes, rows))| (bounds, classes, rows))
     }
 
-    /// The rows of one chunk.
-    pub(crate) fn chunk(&self, chunk: usize) -> &[Row] {
-        &self.rows[chunk * CHUNK..self.rows.len().min((chunk + 1) * CHUNK)]
-    }
-
     fn push(&mut self, row: Row) {
         if self.rows.len().is_multiple_of(CHUNK) {
             self.chunks.push(Bounds::of_nothing(row.shape));
         }
+        if self.rows.len().is_multiple_of(LANES) {
+            self.prices.push(Prices::NONE);
+        }
+        if let (Some(chunk), Some(prices)) = (self.chunks.last_mut(), self.prices.last_mut()) {
+            chunk.cover(&row);
+            prices.set(self.rows.len() % LANES, row.price);
+        }
         self.rows.push(row);
         self.classes.push(row.class);
-        if let Some(last) = self.chunks.last_mut() {
-            last.cover(&row);
-        }
     }
 
     fn rewrite(&mut self, at: usize, row: Row) {
         let old = std::mem::replace(&mut self.rows[at], row);
         self.classes[at] = row.class;
+        self.prices[at / LANES].set(at % LANES, row.price);
         let chunk = at / CHUNK;
-        if self.chunks[chunk].rests_on(&old) {
+        if self.chunks[chunk].lows.rest_on(old.lows()) {
             self.measure(chunk);
         } else {
             self.chunks[chunk].cover(&row);
@@ -257,13 +316,26 @@ impl Cell {
     fn swap_remove(&mut self, at: usize) -> Row {
         let gone = self.rows.swap_remove(at);
         self.classes.swap_remove(at);
-        self.chunks.truncate(self.rows.len().div_ceil(CHUNK));
+        if let Some(moved) = self.rows.get(at) {
+            self.prices[at / LANES].set(at % LANES, moved.price);
+        }
+        let last = self.rows.len();
+        self.prices[last / LANES].set(last % LANES, [NO_PRICE; 3]);
+        self.prices.truncate(last.div_ceil(LANES));
+        self.chunks.truncate(last.div_ceil(CHUNK));
         let changed = at / CHUNK;
         if changed < self.chunks.len() {
             self.measure(changed);
         }
         // the last chunk lost a row: its bounds still hold, and are measured when it next changes
         gone
+    }
+
+    /// The lowest prices of its rows.
+    fn lows(&self) -> Lows {
+        let mut lows = Lows::OF_NOTHING;
+        self.chunks.iter().for_each(|chunk| lows.cover(chunk.lows));
+        lows
     }
 
     fn measure(&mut self, chunk: usize) {
@@ -318,6 +390,8 @@ pub(crate) struct Index {
     /// For each shape the cells that have rows.
     occupied: Vec<Occupied>,
     cells: Vec<Cell>,
+    /// For each cell its lowest prices, close together: most cells that a search passes are passed by these alone.
+    lows: Vec<Lows>,
     rows: usize,
 }
 
@@ -348,37 +422,39 @@ impl Index {
         &self.cells
     }
 
-    /// Goes through the cells of each shape from the lowest prices up, and leaves out what `beaten` says
-    /// cannot win, given Σ weight × lowest price: a band that is beaten takes all higher ones with it.
+    /// Goes through the cells of each shape from the lowest prices up, and leaves out those of which no row has a
+    /// Σ growth × price of at most what `most` says: a band that is above it takes all higher ones with it.
     #[inline]
     pub(crate) fn walk<'a, T>(
         &'a self,
         state: &mut T,
-        weights: impl Fn(u32) -> [u32; 3],
-        beaten: impl Fn(&T, u64) -> bool,
+        growths: impl Fn(u32) -> [u32; 3],
+        most: impl Fn(&T) -> u64,
         mut look: impl FnMut(&mut T, &'a Cell),
     ) {
-        let low = |weight: u32, band: usize| u64::from(weight) * u64::from(BAND_LOW[band]);
         for (shape, occupied) in self.occupied.iter().enumerate() {
-            let [cpu_weight, memory_weight, disk_weight] = weights(shape as u32);
-            let disk_least = low(disk_weight, 0);
+            let growth = growths(shape as u32);
+            let low = |r: usize, band: usize| u64::from(growth[r]) * u64::from(BAND_LOW[band]);
+            let disk_low: [u64; BANDS] = std::array::from_fn(|band| low(2, band));
             for cpu in bits(occupied.cpu) {
-                let cpu_low = low(cpu_weight, cpu);
-                if beaten(state, cpu_low + low(memory_weight, 0) + disk_least) {
+                let cpu_low = low(0, cpu);
+                if cpu_low + low(1, 0) + disk_low[0] > most(state) {
                     break;
                 }
                 for memory in bits(occupied.memory[cpu]) {
-                    let both_low = cpu_low + low(memory_weight, memory);
-                    if beaten(state, both_low + disk_least) {
+                    let both_low = cpu_low + low(1, memory);
+                    if both_low + disk_low[0] > most(state) {
                         break;
                     }
+                    let cells = &self.directory[entry(shape, [cpu, memory, 0])..][..BANDS];
                     for disk in bits(occupied.disk[cpu][memory]) {
-                        let rise = both_low + low(disk_weight, disk);
-                        if beaten(state, rise) {
+                        if both_low + disk_low[disk] > most(state) {
                             break;
                         }
-                        let cell = self.directory[entry(shape, [cpu, memory, disk])];
-                        look(state, &self.cells[cell as usize]);
+                        let cell = cells[disk] as usize;
+                        if self.lows[cell].rise(growth) <= most(state) {
+                            look(state, &self.cells[cell]);
+                        }
                     }
                 }
             }
@@ -397,22 +473,20 @@ impl Index {
 
     /// Adds a row; `moved` is told of every row that gets a spot.
     pub(crate) fn insert(&mut self, row: Row, mut moved: impl FnMut(u32, Spot)) {
-        let entry = &mut self.directory[row.entry()];
-        if *entry == NONE {
-            *entry = self.cells.len() as u32;
-            self.cells.push(Cell {
-                shape: row.shape,
-                rows: Vec::new(),
-                classes: Vec::new(),
-                chunks: Vec::new(),
-            });
+        let number = &mut self.directory[row.entry()];
+        if *number == NONE {
+            *number = self.cells.len() as u32;
+            self.cells.push(Cell::empty(row.shape));
+            self.lows.push(Lows::OF_NOTHING);
         }
-        let cell = &mut self.cells[*entry as usize];
+        let (number, cell) = (*number, &mut self.cells[*number as usize]);
         if cell.rows.is_empty() {
             self.occupied[row.shape as usize].set(row.bands());
+            self.lows[number as usize] = Lows::OF_NOTHING;
         }
-        moved(row.slot, Spot { cell: *entry, at: cell.rows.len() as u32 });
+        moved(row.slot, Spot { cell: number, at: cell.rows.len() as u32 });
         cell.push(row);
+        self.lows[number as usize].cover(row.lows());
         self.rows += 1;
     }
 
@@ -426,17 +500,30 @@ impl Index {
         if let Some(row) = cell.rows.get(spot.at as usize) {
             moved(row.slot, spot);
         }
+        self.tighten(spot.cell, gone.lows());
         self.rows -= 1;
     }
 
     /// Writes a row anew, where it stands or where it now belongs.
     pub(crate) fn rewrite(&mut self, spot: Spot, row: Row, mut moved: impl FnMut(u32, Spot)) {
         let cell = &mut self.cells[spot.cell as usize];
-        if cell.rows[spot.at as usize].entry() == row.entry() {
+        let old = &cell.rows[spot.at as usize];
+        if old.entry() == row.entry() {
+            let old = old.lows();
             cell.rewrite(spot.at as usize, row);
+            self.lows[spot.cell as usize].cover(row.lows());
+            self.tighten(spot.cell, old);
         } else {
             self.remove(spot, &mut moved);
             self.insert(row, moved);
+        }
+    }
+
+    /// Measures the lowest prices of a cell, if they may have risen because a row with these went.
+    fn tighten(&mut self, cell: u32, gone: Lows) {
+        let (lows, cell) = (&mut self.lows[cell as usize], &self.cells[cell as usize]);
+        if lows.rest_on(gone) && cell.chunks.len() <= TIGHT_CHUNKS {
+            *lows = cell.lows();
         }
     }
 }

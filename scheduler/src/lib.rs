@@ -22,6 +22,7 @@ mod cost;
 #[cfg(test)]
 mod example;
 mod explain;
+mod failures;
 mod filter;
 mod index;
 mod model;
@@ -38,6 +39,7 @@ use orca_api::spec::Algorithm;
 
 pub use batch::Batch;
 pub use explain::{Explanation, FilterLine, NODES_LISTED, NodeView, Part};
+pub use failures::{FAILURE_PAIRS_MAX, FAILURES_BAD, FAILURES_WINDOW_MS, Failures};
 pub use model::{
     Distinct, Group, Held, KeepAway, Load, Node, Platform, Preference, Pressure, Request, Resources,
     SpreadOver, Target, UNRESERVED,
@@ -51,9 +53,11 @@ use ask::Ask;
 pub use world::Summary;
 use world::World;
 
-/// Bytes that filters and scores read of a node: its row, where the row is, and its part of a chunk's bounds.
+/// Bytes that filters and scores read of a node: its row, its prices in columns, its class apart, and its part of a
+/// chunk's bounds.
 pub const HOT_BYTES_PER_NODE: usize = size_of::<index::Row>()
-    + size_of::<Option<index::Spot>>()
+    + size_of::<index::Prices>() / index::LANES
+    + size_of::<u32>()
     + size_of::<index::Bounds>().div_ceil(index::CHUNK);
 
 /// Knows the cluster as it was told, and chooses nodes.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::{Ask, Rank};
 use crate::cost;
-use crate::index::Cell;
+use crate::index::{Cell, LANES};
 use crate::score::{self, Score};
 
 /// Where a task goes.
@@ -21,6 +21,14 @@ pub struct Choice {
     pub node: NodeId,
     /// What the task costs there, in millionths; comparable within one algorithm.
     pub cost: i64,
+}
+
+/// The best node so far, and what another may cost at most before its points to be better.
+struct Best {
+    rank: Option<Rank>,
+    ceiling: u64,
+    /// The same as what the score's weights and prices may add up to.
+    most_rise: u64,
 }
 
 impl Ask<'_> {
@@ -36,30 +44,36 @@ impl Ask<'_> {
     }
 
     fn best_by<S: Score>(&self, score: &S) -> Option<Rank> {
-        let mut best = None;
+        let mut best = Best { rank: None, ceiling: u64::MAX, most_rise: u64::MAX };
         self.world.index.walk(
             &mut best,
             |shape| score.weights(self, shape),
-            |best: &Option<Rank>, rise| self.beaten(best.as_ref(), score.floor(rise)),
+            |best| best.most_rise,
             |best, cell| self.search(score, cell, best),
         );
-        best
+        best.rank
     }
 
     /// Looks for a better node in a cell.
-    fn search<S: Score>(&self, score: &S, cell: &Cell, best: &mut Option<Rank>) {
-        for (bounds, rows) in cell.chunks() {
-            if !bounds.have_room(self.need) || self.beaten(best.as_ref(), score.bound(self, bounds)) {
+    fn search<S: Score>(&self, score: &S, cell: &Cell, best: &mut Best) {
+        for (bounds, prices, rows) in cell.chunks() {
+            if !bounds.have_room(self.need) || score.bound(self, bounds) > best.ceiling {
                 continue;
             }
-            for row in rows {
-                let cost = score.cost(self, row);
-                if self.beaten(best.as_ref(), cost) || !self.fits(row) {
+            for (prices, rows) in prices.iter().zip(rows.chunks(LANES)) {
+                if !score.may_cost(self, bounds.shape, prices, best.ceiling) {
                     continue;
                 }
-                let rank = self.rank(score, row, cost);
-                if best.is_none_or(|best| rank < best) {
-                    *best = Some(rank);
+                for row in rows {
+                    let cost = score.cost(self, row);
+                    if cost > best.ceiling || !self.fits(row) {
+                        continue;
+                    }
+                    let rank = self.rank(score, row, cost);
+                    if best.rank.is_none_or(|best| rank < best) {
+                        let ceiling = self.ceiling(&rank);
+                        *best = Best { rank: Some(rank), ceiling, most_rise: score.most_rise(ceiling) };
+                    }
                 }
             }
         }

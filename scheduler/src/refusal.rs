@@ -121,7 +121,7 @@ impl Ask<'_> {
     /// The one resource that every row lacks first, if bounds say so.
     fn short_everywhere(&self) -> Option<usize> {
         let mut everywhere = None;
-        for (bounds, _) in self.world.index.cells().iter().flat_map(Cell::chunks) {
+        for (bounds, ..) in self.world.index.cells().iter().flat_map(Cell::chunks) {
             let (short, _) = self.short_of(bounds).filter(|(_, misses)| *misses > 0)?;
             if *everywhere.get_or_insert(short) != short {
                 return None;
@@ -133,7 +133,7 @@ impl Ask<'_> {
     /// Counts so many nodes that pass by their class and all lack the same resource first.
     fn tally_short(&self, tally: &mut Tally, short: usize, passing: u32) {
         let mut nearest: Option<Nearest> = None;
-        for (bounds, rows) in self.world.index.cells().iter().flat_map(Cell::chunks) {
+        for (bounds, _, rows) in self.world.index.cells().iter().flat_map(Cell::chunks) {
             let misses = self.need[short].saturating_sub(bounds.free_most[short]);
             if nearest.is_some_and(|nearest| nearest.misses < misses) {
                 continue;

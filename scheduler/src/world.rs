@@ -66,6 +66,8 @@ pub(crate) struct Slot {
     pub(crate) held: Vec<PlacementId>,
     /// Ports in use with a fixed host port.
     pub(crate) ports: Vec<(PlacementId, Port)>,
+    /// The same, folded as in [`Row::ports`].
+    folded_ports: u64,
     /// Its row, if it takes work.
     spot: Option<Spot>,
 }
@@ -82,6 +84,7 @@ impl Slot {
             busy: Busy::default(),
             held: Vec::new(),
             ports: Vec::new(),
+            folded_ports: 0,
             spot: None,
         };
         slot.measure();
@@ -355,7 +358,10 @@ impl World {
     ) {
         let slot = &mut self.slots[number as usize];
         slot.held.push(placement);
-        slot.ports.extend(ports.iter().filter(|p| p.host.is_some()).map(|p| (placement, p.clone())));
+        for (port, number) in ports.iter().filter_map(|port| Some((port, port.host?))) {
+            slot.ports.push((placement, port.clone()));
+            slot.folded_ports |= port_bit(number);
+        }
         let (used, weight) = (amounts(resources), amounts(resources.weight()));
         for r in 0..3 {
             slot.used[r] = slot.used[r].saturating_add(used[r]);
@@ -386,6 +392,8 @@ impl World {
             slot.held.swap_remove(at);
         }
         slot.ports.retain(|(holder, _)| *holder != placement);
+        let numbers = slot.ports.iter().filter_map(|(_, port)| port.host);
+        slot.folded_ports = numbers.fold(0, |folded, number| folded | port_bit(number));
         let (used, weight) = (amounts(resources), amounts(resources.weight()));
         for r in 0..3 {
             slot.used[r] = slot.used[r].saturating_sub(used[r]);
@@ -427,11 +435,7 @@ impl World {
             shape: slot.shape,
             tasks: slot.held.len() as u32,
             id: slot.id,
-            ports: slot
-                .ports
-                .iter()
-                .filter_map(|(_, port)| port.host)
-                .fold(0, |mask, port| mask | port_bit(port)),
+            ports: slot.folded_ports,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::Score;
 use crate::ask::Ask;
-use crate::cost::{ONE, millionths, ten_to_the_free};
+use crate::cost::{millionths, ten_to_the_free};
 use crate::explain::Part;
 use crate::index::{Amounts, Bounds, Row, pieces};
 
@@ -24,9 +24,6 @@ impl Score for Binpack {
         terms(ask, row.free, row.shape).iter().sum()
     }
 
-    fn floor(&self, _: u64) -> u64 {
-        2 * ONE
-    }
     fn bound(&self, ask: &Ask<'_>, bounds: &Bounds) -> u64 {
         terms(ask, bounds.free_least, bounds.shape).iter().sum()
     }

@@ -12,9 +12,9 @@
 
 use super::Score;
 use crate::ask::Ask;
-use crate::cost::{millionths, of_rise};
+use crate::cost::{millionths, most_rise, of_rise};
 use crate::explain::Part;
-use crate::index::{Bounds, Row};
+use crate::index::{Bounds, Prices, Row};
 
 pub(crate) struct Epvm;
 
@@ -31,8 +31,13 @@ impl Score for Epvm {
     }
 
     #[inline]
-    fn floor(&self, rise: u64) -> u64 {
-        of_rise(rise)
+    fn most_rise(&self, most: u64) -> u64 {
+        most_rise(most)
+    }
+
+    #[inline]
+    fn may_cost(&self, ask: &Ask<'_>, shape: u32, prices: &Prices, most: u64) -> bool {
+        prices.may_rise(ask.growth(shape), most_rise(most))
     }
 
     #[inline]

@@ -12,9 +12,6 @@ impl Score for Greedy {
     fn cost(&self, _: &Ask<'_>, _: &Row) -> u64 {
         ONE
     }
-    fn floor(&self, _: u64) -> u64 {
-        ONE
-    }
     fn bound(&self, _: &Ask<'_>, _: &Bounds) -> u64 {
         ONE
     }

@@ -19,7 +19,7 @@ pub(crate) use spread::Spread;
 
 use crate::ask::Ask;
 use crate::explain::Part;
-use crate::index::{Bounds, Row};
+use crate::index::{Bounds, Prices, Row};
 
 /// Says what a task costs on a node.
 pub(crate) trait Score: Sync {
@@ -29,8 +29,14 @@ pub(crate) trait Score: Sync {
     fn weights(&self, _ask: &Ask<'_>, _shape: u32) -> [u32; 3] {
         [0; 3]
     }
-    /// No node of which Σ weight × price is at least so much costs less.
-    fn floor(&self, rise: u64) -> u64;
+    /// The highest Σ weight × price of a node that costs at most so much.
+    fn most_rise(&self, _most: u64) -> u64 {
+        u64::MAX
+    }
+    /// Whether one of these rows of one shape can cost at most so much.
+    fn may_cost(&self, _ask: &Ask<'_>, _shape: u32, _prices: &Prices, _most: u64) -> bool {
+        true
+    }
     /// No row of the set costs less.
     fn bound(&self, ask: &Ask<'_>, bounds: &Bounds) -> u64;
     /// What the cost is made of, for people.

@@ -20,9 +20,6 @@ impl Score for Spread {
         cost(row.tasks)
     }
 
-    fn floor(&self, _: u64) -> u64 {
-        cost(0)
-    }
     fn bound(&self, _: &Ask<'_>, bounds: &Bounds) -> u64 {
         cost(bounds.tasks)
     }

@@ -10,6 +10,14 @@ use scheduler::{Held, Node, Request, Target, UNRESERVED};
 
 use super::Told;
 
+/// What a resource of a node adds to a task's cost.
+#[derive(Clone, Copy)]
+struct Priced {
+    price: f64,
+    growth: f64,
+    size: f64,
+}
+
 /// A request's siblings and the nodes.
 pub struct Reference<'a> {
     pub told: &'a Told,
@@ -149,14 +157,20 @@ impl Reference<'_> {
         [cpu.millis() as f64, memory.get() as f64 / 65536.0, disk.get() as f64 / 65536.0]
     }
 
+    /// Whole pieces of what a price or a growth is made from: a thousandth of a CPU, 64 KiB.
+    fn pieces(amounts: [f64; 3]) -> [f64; 3] {
+        amounts.map(f64::floor)
+    }
+
     fn weight(resources: scheduler::Resources) -> [f64; 3] {
         let plain = resources.cpu == Cpu::ZERO && resources.memory == Bytes::ZERO;
         let counted = if plain { UNRESERVED } else { resources };
         Self::numbers(counted.cpu, counted.memory, resources.disk)
     }
 
-    /// Price and growth of each resource.
-    fn priced(&self, node: &Node) -> [(f64, f64); 3] {
+    /// Of each resource: its price, what the task multiplies it by, less one, and the machine's size; the cost is
+    /// Σ price × growth × size.
+    fn priced(&self, node: &Node) -> [Priced; 3] {
         let mut used = [0.0; 3];
         for held in self.on(node) {
             for (sum, more) in used.iter_mut().zip(Self::weight(held.resources)) {
@@ -167,17 +181,20 @@ impl Reference<'_> {
         let measured = Self::numbers(load.cpu, load.memory, load.disk);
         let reserve = Self::numbers(node.reserve.cpu, node.reserve.memory, node.reserve.disk);
         let stalled = [load.pressure.cpu, load.pressure.memory, load.pressure.io];
-        let (whole, weight) = (Self::whole(node), Self::weight(self.request.resources));
+        let (whole, weight) = (Self::whole(node), Self::pieces(Self::weight(self.request.resources)));
+        let busy = Self::pieces(std::array::from_fn(|r| used[r].max(measured[r] - reserve[r]).max(0.0)));
+        let taking = || self.told.nodes.values().filter(|n| Self::open(n)).map(Self::whole);
         let term = |r: usize| {
             let share = |part: f64| if part == 0.0 { 0.0 } else { (6.0 * part / whole[r]).min(7.5) };
-            let busy = used[r].max(measured[r] - reserve[r]).max(0.0);
-            let price = (share(busy) + 6.0 * f64::from(stalled[r].min(1000)) / 1000.0).min(7.5).exp2();
-            let taking = || self.told.nodes.values().filter(|n| Self::open(n));
-            let mean =
-                taking().map(|n| Self::whole(n)[r] as u64).sum::<u64>() / taking().count().max(1) as u64;
+            let stall = 6.0 * f64::from(stalled[r].min(1000)) / 1000.0;
+            let mean = taking().map(|whole| whole[r] as u64).sum::<u64>() / taking().count().max(1) as u64;
             let size =
                 ((whole[r] as u64) << 8).checked_div(mean).unwrap_or(256).clamp(4, 64 << 8) as f64 / 256.0;
-            (price, (share(weight[r]).exp2() - 1.0) * size)
+            Priced {
+                price: (share(busy[r]) + stall).min(7.5).exp2(),
+                growth: share(weight[r]).exp2() - 1.0,
+                size,
+            }
         };
         [term(0), term(1), term(2)]
     }
@@ -187,7 +204,7 @@ impl Reference<'_> {
         let need = [self.request.resources.cpu.millis(), self.request.resources.memory.get()];
         let units = [1.0, 65536.0];
         let term = |r: usize| {
-            let left = (free[r] - i128::from(need[r])).max(0) as f64 / units[r];
+            let left = ((free[r] - i128::from(need[r])).max(0) as f64 / units[r]).floor();
             10f64.powf((left / Self::whole(node)[r]).min(1.0))
         };
         term(0) + term(1)
@@ -238,15 +255,18 @@ impl Reference<'_> {
 
     /// Whether the node is avoided, how far it is over its share, and its cost.
     pub fn cost(&self, node: &Node) -> (bool, usize, f64) {
-        let keeps_away =
-            matches!(self.request.algorithm, Algorithm::Epvm | Algorithm::Spread | Algorithm::Binpack);
         let base = match self.request.algorithm {
-            Algorithm::Epvm => self.priced(node).iter().map(|(price, growth)| price * growth).sum(),
+            Algorithm::Epvm => self.priced(node).iter().map(|p| p.price * p.growth * p.size).sum(),
             Algorithm::Spread => self.on(node).len() as f64 + 1.0,
             Algorithm::Binpack => self.binpack(node),
             Algorithm::Greedy | Algorithm::RoundRobin => 1.0,
         };
-        (self.request.avoid.contains(&node.id), self.over(node), base * self.factor(node, keeps_away))
+        (self.request.avoid.contains(&node.id), self.over(node), base * self.factor(node, self.keeps_away()))
+    }
+
+    /// Whether siblings make a node dearer.
+    fn keeps_away(&self) -> bool {
+        matches!(self.request.algorithm, Algorithm::Epvm | Algorithm::Spread | Algorithm::Binpack)
     }
 
     /// What points multiply a node's cost by.
@@ -256,22 +276,38 @@ impl Reference<'_> {
         ((self.preferred(node) + away).clamp(-400.0, 400.0) / 50.0).exp2()
     }
 
-    /// The most that whole numbers can be off on a node that fits: a unit of each growth, 2⁻²⁰.
-    pub fn grain(&self) -> f64 {
-        let fitting = self.told.nodes.values().filter(|node| self.failed(node).is_none());
-        let grain = |node: &Node| {
-            let prices: f64 = self.priced(node).iter().map(|(price, _)| price).sum();
-            2.0 * prices * self.factor(node, true) / f64::from(1 << 20)
+    /// How far the cost of a node in whole numbers can be from the cost here. With a unit of 2⁻²⁰:
+    ///
+    /// * 2^x comes from a table of 256 chords a doubling, which are above the curve by at most
+    ///   (ln 2 / 256)² / 8 < 0.97 units of the value, and is cut to a unit; its exponent is cut to 2⁻²⁴, which is
+    ///   ln 2 × 2⁻²⁴ < 0.05 units of the value, for the pressure once more. So a price p ≥ 1, a term of `binpack`
+    ///   and what points multiply by are off by at most 1.1 units of themselves.
+    /// * A growth 2^x − 1 is off by as much of 2^x, not of itself: a small task's growth is a few units. It is
+    ///   multiplied by the size of the machine s and cut to a unit again: off by 1.1 s 2^x + 1 units.
+    /// * Costs are cut to 2⁻³², before and after points.
+    ///
+    /// So of Σ p × growth, times the points' factor f: f Σ p (1.1 s 2^x + 1) units from growths, and of the
+    /// whole 1.1 units from prices (or from terms, where the exponent is cut twice: 1.3) and 1.1 units from points.
+    pub fn slack(&self, node: &Node) -> f64 {
+        const UNIT: f64 = 1.0 / (1 << 20) as f64;
+        let factor = self.factor(node, self.keeps_away());
+        let growths = match self.request.algorithm {
+            Algorithm::Epvm => {
+                let each = |p: Priced| p.price * (1.1 * p.size * (p.growth + 1.0) + 1.0);
+                factor * self.priced(node).map(each).iter().sum::<f64>()
+            }
+            _ => 0.0,
         };
-        fitting.map(grain).fold(1e-5, f64::max)
+        let (_, _, cost) = self.cost(node);
+        UNIT * (growths + 2.5 * cost) + (1.0 + factor) / (1u64 << 32) as f64
     }
 
-    /// The lowest cost of a node that fits.
-    pub fn best(&self) -> Option<(bool, usize, f64)> {
+    /// A node that fits and that none is cheaper than, and its cost.
+    pub fn best(&self) -> Option<(&Node, (bool, usize, f64))> {
         let fitting = self.told.nodes.values().filter(|node| self.failed(node).is_none());
         fitting
-            .map(|node| self.cost(node))
-            .min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)))
+            .map(|node| (node, self.cost(node)))
+            .min_by(|(_, a), (_, b)| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)))
     }
 
     pub fn node(&self, id: NodeId) -> Option<&Node> {
