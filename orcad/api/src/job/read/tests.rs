@@ -1,3 +1,5 @@
+//! A job's file, read in both forms.
+
 use proptest::prelude::*;
 
 use super::*;
