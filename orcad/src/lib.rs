@@ -11,6 +11,7 @@
 //! Nothing in this crate decides what happens to a task: it carries events to the cores and their effects out, commits
 //! before it acts, and bounds everything that comes in from outside. [`daemon`] is the table of contents.
 
+pub mod again;
 pub mod args;
 pub mod backup;
 pub mod clock;
@@ -18,6 +19,7 @@ pub mod config;
 pub mod daemon;
 pub mod driver;
 pub mod host;
+pub mod join;
 pub mod log;
 pub mod manager;
 pub mod metrics;

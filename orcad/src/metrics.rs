@@ -86,6 +86,17 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Of a node whose manager is another machine: it knows of itself alone.
+    pub fn of_node(node: NodeView, load: NodeLoad) -> Self {
+        Self {
+            tasks: Vec::new(),
+            nodes: vec![(node, Some(load), 0)],
+            stats: Vec::new(),
+            restarts: Vec::new(),
+            revision: 0,
+        }
+    }
+
     /// Reads it.
     pub fn of(manager: &Manager, now: Now) -> Self {
         let views = manager.task_list(now);

@@ -191,7 +191,7 @@ fn manners() -> Manners {
     let watchdog = Watchdog::from_env().map(Arc::new);
     Manners {
         ready: Box::new(systemd::ready),
-        status: Box::new(systemd::status),
+        status: Arc::new(systemd::status),
         beat: watchdog.as_ref().map(|w| w.every()),
         alive: Arc::new(move || {
             if let Some(watchdog) = &watchdog {

@@ -143,6 +143,9 @@ codes! {
     /// No such certificate.
     NoSuchCertificate = 2310, 404, NO_SUCH, "no such certificate";
 
+    /// An address cannot be listened on.
+    NotListening = 2311, 409, FAILED, "the address cannot be listened on";
+
     /// The caller may not do this.
     NotAllowed = 3001, 403, NOT_ALLOWED, "not allowed";
     /// The store is full.

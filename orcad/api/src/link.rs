@@ -126,6 +126,12 @@ pub struct PollAnswer {
     pub assignment: Option<Assignment>,
     /// How long the next poll is parked at most.
     pub period: Span,
+    /// The node is to renew its certificate at once: its CA is being replaced.
+    #[serde(default)]
+    pub renew: bool,
+    /// The manager's clock.
+    #[serde(default)]
+    pub clock: Option<Time>,
 }
 
 /// The complete set of placements that a node should have.

@@ -11,34 +11,33 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::header::{self, HeaderMap};
 use hyper::{Request, Response, StatusCode};
-use orca_api::control::{List, RolesView, VersionView};
+use orca_api::control::VersionView;
 use orca_api::error::{Code, Problem};
 use orca_api::id::{IdSource, NodeId, RequestId};
-use orca_api::link::LINK_VERSION;
+use orca_api::link::{LINK_VERSION, NodeFacts};
 use orca_api::node::Role;
-use orca_api::route::{self, Access, ROUTES, Route};
+use orca_api::route::Route;
 use orca_api::units::Time;
 use orca_core::manager::{Answer, Asked, Event, Peer, Request as Asking};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::link::Workers;
-use super::{ManagerHandle, events, exec, logs, nodes, tasks};
+use super::members::Members;
+use super::port::Port;
+use super::{ManagerHandle, cluster, events, exec, logs, nodes, roles, tasks};
+use crate::again::Again;
+use crate::config::Config;
 use crate::metrics::{Metrics, Snapshot};
-use crate::net::http::{self, Body, Query};
-use crate::net::limits::{STREAMS_MAX, TARGET_BYTES_MAX, WATCHERS_MAX};
+use crate::net::api::{self, ID_BYTES_MAX, Paths, REQUEST_ID, Refused};
+pub(super) use crate::net::api::{Call, list, ok, read_body, tagged};
+use crate::net::http::{self, Body};
+use crate::net::limits::{STREAMS_MAX, WATCHERS_MAX};
 use crate::net::unix::{Connection, Service};
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The longest request id or idempotency key that is taken.
-const ID_BYTES_MAX: usize = 128;
 
 /// What the control API knows of its daemon.
 pub struct About {
@@ -48,6 +47,20 @@ pub struct About {
     pub roles: Vec<Role>,
     /// Since when the daemon runs.
     pub started_at: Time,
+    /// The configuration.
+    pub config: Config,
+    /// What this node is, where it has a worker.
+    pub facts: Option<watch::Receiver<NodeFacts>>,
+    /// Has the daemon begin anew, as something else.
+    pub again: Again,
+}
+
+/// What of a manager other machines may reach.
+pub struct Network {
+    /// Who may become a member, and how.
+    pub members: Arc<Members>,
+    /// The port of the link.
+    pub port: Arc<Port>,
 }
 
 /// The control API.
@@ -55,41 +68,16 @@ pub struct Control {
     pub(super) manager: ManagerHandle,
     pub(super) workers: Arc<Workers>,
     pub(super) stop: CancellationToken,
-    about: About,
+    pub(super) about: About,
+    /// The network; why there is none, where this cluster has no authority that can be used.
+    pub(super) network: Result<Network, Problem>,
+    /// One change of what this node is at a time.
+    pub(super) turning: tokio::sync::Mutex<()>,
     metrics: Metrics,
-    router: matchit::Router<usize>,
-    /// Methods by path, in the order of the router's values.
-    paths: Vec<Vec<(&'static str, Route)>>,
+    paths: Paths,
     streams: Arc<Semaphore>,
     watchers: Arc<Semaphore>,
     ids: Mutex<Box<dyn IdSource + Send>>,
-}
-
-/// One request, past its head.
-pub(super) struct Call {
-    /// The connection it came on.
-    pub connection: Connection,
-    /// Its id.
-    pub id: String,
-    /// The parts of its path that vary.
-    pub part: String,
-    /// Its query.
-    pub query: Query,
-    /// Its head.
-    pub head: Request<()>,
-}
-
-/// Why a request got no success.
-struct Refused {
-    problem: Problem,
-    /// The methods that its path has, where its own is not among them.
-    allowed: Option<String>,
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self { problem, allowed: None }
-    }
 }
 
 impl Control {
@@ -101,33 +89,20 @@ impl Control {
         manager: ManagerHandle,
         workers: Arc<Workers>,
         about: About,
+        network: Result<Network, Problem>,
         metrics: Metrics,
         ids: Box<dyn IdSource + Send>,
         stop: CancellationToken,
     ) -> Result<Self, matchit::InsertError> {
-        let mut router = matchit::Router::new();
-        let mut paths: Vec<Vec<(&'static str, Route)>> = Vec::new();
-        let mut seen: Vec<&'static str> = Vec::new();
-        for entry in ROUTES {
-            let at = match seen.iter().position(|path| *path == entry.path) {
-                Some(at) => at,
-                None => {
-                    router.insert(entry.path, paths.len())?;
-                    seen.push(entry.path);
-                    paths.push(Vec::new());
-                    paths.len() - 1
-                }
-            };
-            paths[at].push((entry.method.as_str(), entry.route));
-        }
         Ok(Self {
             manager,
             workers,
             stop,
             about,
+            network,
+            turning: tokio::sync::Mutex::default(),
             metrics,
-            router,
-            paths,
+            paths: Paths::new()?,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
             ids: Mutex::new(ids),
@@ -135,35 +110,8 @@ impl Control {
     }
 
     fn request_id(&self, headers: &HeaderMap) -> String {
-        let sane =
-            |id: &&str| (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-        match http::text_header(headers, REQUEST_ID.as_str()).filter(sane) {
-            Some(id) => id.to_owned(),
-            None => {
-                RequestId::fresh(&mut **self.ids.lock().unwrap_or_else(PoisonError::into_inner)).to_string()
-            }
-        }
-    }
-
-    /// Finds the route and the part of its path that varies, or says what there is instead.
-    fn route(&self, method: &str, path: &str) -> Result<(Route, String), Refused> {
-        let Ok(found) = self.router.at(path) else {
-            let shown: String = path.chars().take(100).collect();
-            let problem = Problem::new(Code::NoSuchRoute, format!("there is no path {shown}"));
-            return Err(problem.hint("GET /v1/openapi.json lists them").into());
-        };
-        let methods = self.paths.get(*found.value).map(Vec::as_slice).unwrap_or_default();
-        let Some((_, route)) = methods.iter().find(|(m, _)| *m == method) else {
-            let allowed = methods.iter().map(|(m, _)| *m).collect::<Vec<_>>().join(", ");
-            let shown: String = method.chars().take(20).collect();
-            let problem =
-                Problem::new(Code::BadMethod, format!("{shown} is not for this path, but {allowed}"));
-            return Err(Refused { problem, allowed: Some(allowed) });
-        };
-        let part = found.params.iter().next().map_or("", |(_, value)| value);
-        let part = route::decode(part)
-            .ok_or_else(|| Problem::new(Code::BadRequest, "the path is not percent-encoded UTF-8"))?;
-        Ok((*route, part))
+        let fresh = || RequestId::fresh(&mut **self.ids.lock().unwrap_or_else(PoisonError::into_inner));
+        api::request_id(headers).unwrap_or_else(|| fresh().to_string())
     }
 
     async fn call(
@@ -172,18 +120,7 @@ impl Control {
         id: &str,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refused> {
-        if request.uri().path_and_query().map_or(0, |target| target.as_str().len()) > TARGET_BYTES_MAX {
-            return Err(Problem::new(
-                Code::TooLarge,
-                format!("path and query are longer than {TARGET_BYTES_MAX} bytes"),
-            )
-            .into());
-        }
-        let (route, part) = self.route(request.method().as_str(), request.uri().path())?;
-        check_access(connection.access, route)?;
-        let query = Query::read(request.uri().query(), route.entry().query)?;
-        let (head, body) = request.into_parts();
-        let call = Call { connection, id: id.to_owned(), part, query, head: Request::from_parts(head, ()) };
+        let (route, call, body) = self.paths.read(connection, id, request)?;
         let answer = self.dispatch(route, call, body).await;
         let status = answer.as_ref().map_or_else(|problem| problem.status, |answer| answer.status().as_u16());
         self.metrics.answered(&format!("{route:?}"), status);
@@ -216,9 +153,24 @@ impl Control {
             Route::NodeInspect => nodes::inspect(self, &call).await,
             Route::NodeAvailability => nodes::set_availability(self, &call, body).await,
             Route::Events => events::events(self, &call).await,
-            Route::ManagerStart => self.role_start(Role::Manager),
-            Route::WorkerStart => self.role_start(Role::Worker),
-            _ => Err(Problem::new(Code::Internal, "not written yet")),
+            Route::NodeDrainPlan => Err(Problem::new(Code::Internal, "not written yet")),
+            Route::NodeLabels => nodes::set_labels(self, &call, body).await,
+            Route::NodeConfirmDown => nodes::confirm_down(self, &call).await,
+            Route::NodeRemove => nodes::remove(self, &call).await,
+            Route::TokenList => cluster::tokens(self).await,
+            Route::TokenCreate => cluster::create_token(self, &call, body).await,
+            Route::TokenRevoke => cluster::revoke_token(self, &call).await,
+            Route::ClusterInspect => cluster::inspect(self).await,
+            Route::ClusterSet => cluster::set(self, &call, body).await,
+            Route::CaRotate => cluster::rotate(self, &call).await,
+            Route::CertificateList => cluster::certificates(self).await,
+            Route::CertificateIssue => cluster::issue(self, &call, body).await,
+            Route::CertificateRevoke => cluster::revoke(self, &call).await,
+            Route::ManagerStart => roles::manager_start(self, &call, body).await,
+            Route::ManagerStop => roles::manager_stop(self, &call).await,
+            Route::WorkerStart => roles::worker_start(self, &call, body).await,
+            Route::WorkerStop => roles::worker_stop(self),
+            Route::Leave => roles::leave(),
         }
     }
 
@@ -239,20 +191,6 @@ impl Control {
         Ok(ok(&status))
     }
 
-    /// A node makes itself a cluster of one at its first start, with both roles: there is nothing left to start.
-    fn role_start(&self, role: Role) -> Result<Response<Body>, Problem> {
-        if !self.about.roles.contains(&role) {
-            return Err(Problem::new(Code::NoSuchRole, format!("this node is not configured as a {role}"))
-                .because(format!("roles in /etc/orcad.toml leaves out `{role}`"))
-                .hint(format!("add \"{role}\" to roles in /etc/orcad.toml, then: systemctl restart orcad")));
-        }
-        Ok(ok(&RolesView {
-            roles: self.about.roles.clone(),
-            changed: false,
-            message: format!("this node is a {role} already"),
-        }))
-    }
-
     /// A place for an answer without an end; given back when it is dropped.
     pub(super) fn stream_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
@@ -270,12 +208,7 @@ impl Control {
     }
 
     /// Asks the core for a mutation. `body` is what the idempotency key stands for.
-    pub(super) async fn ask(
-        &self,
-        call: &Call,
-        body: &[u8],
-        request: Asking,
-    ) -> Result<Response<Body>, Problem> {
+    pub(super) async fn change(&self, call: &Call, body: &[u8], request: Asking) -> Result<Answer, Problem> {
         let headers = call.head.headers();
         let target = call.head.uri().path_and_query().map_or("", |t| t.as_str());
         let key = idempotency_key(headers, &call.connection, call.head.method().as_str(), target, body)?;
@@ -283,13 +216,22 @@ impl Control {
         let (peer, request_id) = (call.connection.peer.clone(), call.id.clone());
         let asked =
             move |token| Event::Asked(Box::new(Asked { token, peer, request_id, key, if_match, request }));
-        match self.manager.ask(asked).await? {
+        self.manager.ask(asked).await
+    }
+
+    /// Asks the core for a mutation of a task or a node.
+    pub(super) async fn ask(
+        &self,
+        call: &Call,
+        body: &[u8],
+        request: Asking,
+    ) -> Result<Response<Body>, Problem> {
+        match self.change(call, body, request).await? {
             Answer::Created(task) => Ok(tagged(StatusCode::CREATED, task.task.revision, &*task)),
             Answer::Task(task) => Ok(tagged(StatusCode::OK, task.task.revision, &*task)),
             Answer::Node(node) => Ok(tagged(StatusCode::OK, node.revision, &*node)),
-            other => {
-                Err(Problem::new(Code::Internal, format!("the core answered something else: {other:?}")))
-            }
+            Answer::NodeGone(gone) => Ok(ok(&gone)),
+            other => Err(cluster::unexpected(&other)),
         }
     }
 }
@@ -297,62 +239,11 @@ impl Control {
 impl Service for Control {
     async fn answer(self: Arc<Self>, connection: Connection, request: Request<Incoming>) -> Response<Body> {
         let id = self.request_id(request.headers());
-        let mut response =
-            self.call(connection, &id, request).await.unwrap_or_else(|Refused { problem, allowed }| {
-                let mut response = http::problem(&Problem { request_id: Some(id.clone()), ..problem });
-                if let Some(allowed) = allowed {
-                    http::set_header(&mut response, header::ALLOW, &allowed);
-                }
-                response
-            });
+        let answer = self.call(connection, &id, request).await;
+        let mut response = answer.unwrap_or_else(|refused| refused.answer(&id));
         http::set_header(&mut response, REQUEST_ID, &id);
         response
     }
-}
-
-/// Refuses on the view socket what more than reads.
-fn check_access(access: Access, route: Route) -> Result<(), Problem> {
-    if access == Access::View && route.entry().access == Access::Admin {
-        return Err(Problem::new(Code::NotAllowed, "this socket answers reads only, without logs and exec")
-            .hint("ask on the control socket: with sudo, or as a member of the group orca"));
-    }
-    Ok(())
-}
-
-/// `200 OK` with an object.
-pub(super) fn ok(value: &impl Serialize) -> Response<Body> {
-    http::json(StatusCode::OK, value)
-}
-
-/// An object with its revision as `ETag`.
-pub(super) fn tagged(status: StatusCode, revision: u64, value: &impl Serialize) -> Response<Body> {
-    let mut response = http::json(status, value);
-    http::set_header(&mut response, header::ETAG, &format!("\"{revision}\""));
-    response
-}
-
-/// A list at the cluster's revision.
-pub(super) fn list<T: Serialize>(items: Vec<T>, revision: u64, next: Option<String>) -> Response<Body> {
-    ok(&List { items, revision, next })
-}
-
-/// Reads a body strictly; an empty one is an object without fields.
-pub(super) async fn read_body<T: DeserializeOwned>(
-    call: &Call,
-    body: Incoming,
-) -> Result<(T, Bytes), Problem> {
-    let bytes = http::body(call.head.headers(), body).await?;
-    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-    let value = orca_api::text::read_json(text).map_err(|error| {
-        let details = serde_json::json!({ "path": error.path });
-        let mut problem =
-            Problem::new(Code::BadRequest, format!("the request's body: {error}")).details(details);
-        if let Some(near) = &error.nearest {
-            problem = problem.hint(format!("did you mean `{near}`?"));
-        }
-        problem
-    })?;
-    Ok((value, bytes))
 }
 
 /// The client's key for a mutation, with the digest of what it stands for. A key belongs to its user.
@@ -418,7 +309,8 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
+    use hyper::header::{HeaderName, HeaderValue};
+    use orca_api::route::Access;
 
     use super::*;
 

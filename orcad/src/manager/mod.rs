@@ -10,13 +10,20 @@
 //! It decides nothing: it turns HTTP into events and reads, and answers into HTTP. What it knows of a task it has
 //! from the core, at the moment it is asked.
 
+pub mod addresses;
+pub mod authority;
+mod cluster;
 pub mod control;
 mod events;
 mod exec;
+pub mod hands;
 pub mod link;
 mod logs;
+pub mod members;
 mod nodes;
+pub mod port;
 pub mod role;
+mod roles;
 mod tasks;
 pub mod waiters;
 

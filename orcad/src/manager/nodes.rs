@@ -2,6 +2,7 @@
 
 use hyper::body::Incoming;
 use hyper::{Response, StatusCode};
+use orca_api::cluster::SetLabels;
 use orca_api::control::SetAvailability;
 use orca_api::error::Problem;
 use orca_core::manager::Request as Asking;
@@ -28,4 +29,22 @@ pub(super) async fn set_availability(
 ) -> Result<Response<Body>, Problem> {
     let (set, bytes) = read_body::<SetAvailability>(call, body).await?;
     control.ask(call, &bytes, Asking::SetAvailability { node: call.part.clone(), set }).await
+}
+
+pub(super) async fn set_labels(
+    control: &Control,
+    call: &Call,
+    body: Incoming,
+) -> Result<Response<Body>, Problem> {
+    let (set, bytes) = read_body::<SetLabels>(call, body).await?;
+    control.ask(call, &bytes, Asking::SetLabels { node: call.part.clone(), set }).await
+}
+
+pub(super) async fn confirm_down(control: &Control, call: &Call) -> Result<Response<Body>, Problem> {
+    control.ask(call, b"", Asking::ConfirmDown { node: call.part.clone() }).await
+}
+
+pub(super) async fn remove(control: &Control, call: &Call) -> Result<Response<Body>, Problem> {
+    let force = call.query.flag("force")?;
+    control.ask(call, b"", Asking::RemoveNode { node: call.part.clone(), force }).await
 }

@@ -9,7 +9,7 @@ use orca_api::error::{Code, Problem};
 use orca_api::id::IdSource;
 use orca_core::Now;
 use orca_core::manager::{Answer, Change, Effect, Event, Manager, Token};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::waiters::Waiters;
 use crate::driver::{Fatal, Handle, Role};
@@ -114,16 +114,19 @@ pub struct ManagerRole {
     /// When free space is measured next, and what was told to the core.
     space: (u64, Option<bool>),
     summary: watch::Sender<Summary>,
+    hands: mpsc::UnboundedSender<Effect>,
     commits: Box<dyn Fn(std::time::Duration) + Send>,
 }
 
 impl ManagerRole {
-    /// The role, with the core that was loaded from the store. `commits` hears how long each commit took.
+    /// The role, with the core that was loaded from the store. `hands` carry out what reaches beyond this machine
+    /// (probes, connections to cut, the port); `commits` hears how long each commit took.
     pub fn new(
         core: Manager,
         store: Arc<ManagerStore>,
         ids: Box<dyn IdSource + Send>,
         handle: Handle<Self>,
+        hands: mpsc::UnboundedSender<Effect>,
         commits: Box<dyn Fn(std::time::Duration) + Send>,
     ) -> (Self, ManagerHandle, watch::Receiver<Summary>) {
         let (replies, waiters) = (Arc::<Replies>::default(), Arc::<Waiters>::default());
@@ -144,6 +147,7 @@ impl ManagerRole {
             effects: Vec::new(),
             space: (0, None),
             summary,
+            hands,
             commits,
         };
         (role, handle, seen)
@@ -162,7 +166,10 @@ impl ManagerRole {
                 Effect::Probe { .. }
                 | Effect::CutNode { .. }
                 | Effect::CutCertificate { .. }
-                | Effect::Listen => {}
+                | Effect::Listen => {
+                    // The hands go only when the daemon stops: what is lost then is derived anew.
+                    let _ = self.hands.send(effect);
+                }
                 Effect::Publish { tasks, events, .. } => {
                     self.waiters.publish(events);
                     self.waiters.wake(&tasks);

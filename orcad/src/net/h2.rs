@@ -15,13 +15,37 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::http::{Body, full};
-use super::limits::{LINK_BYTES_MAX, LINK_HEAD_BYTES_MAX, LINK_STREAMS_MAX, LINK_TIME};
+use super::limits::{
+    LINK_BYTES_MAX, LINK_HEAD_BYTES_MAX, LINK_STREAMS_MAX, LINK_TIME, STRANGER_HEAD_BYTES_MAX,
+    STRANGER_STREAMS_MAX,
+};
 
 /// How often a silent connection is asked for a sign of life, and how long that may take.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
+/// A connection, whatever carries it.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
+
+/// What one connection may ask for at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// The most streams at once.
+    pub streams: u32,
+    /// The longest head of a request, in bytes.
+    pub head_bytes: u32,
+}
+
+impl Share {
+    /// That of a member of the cluster.
+    pub const MEMBER: Self = Self { streams: LINK_STREAMS_MAX, head_bytes: LINK_HEAD_BYTES_MAX };
+    /// That of somebody without a certificate: enough to join.
+    pub const STRANGER: Self = Self { streams: STRANGER_STREAMS_MAX, head_bytes: STRANGER_HEAD_BYTES_MAX };
+}
+
 /// Serves one connection until it ends.
-pub async fn serve<I, S, F>(io: I, service: S)
+pub async fn serve<I, S, F>(io: I, share: Share, service: S)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -33,8 +57,8 @@ where
     });
     let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .max_concurrent_streams(LINK_STREAMS_MAX)
-        .max_header_list_size(LINK_HEAD_BYTES_MAX)
+        .max_concurrent_streams(share.streams)
+        .max_header_list_size(share.head_bytes)
         .keep_alive_interval(KEEP_ALIVE.0)
         .keep_alive_timeout(KEEP_ALIVE.1)
         .serve_connection(TokioIo::new(io), service)
@@ -166,7 +190,12 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AskError> {
 
 /// Reads a body whole.
 pub async fn whole(body: Incoming, limit: Duration) -> Result<Bytes, AskError> {
-    match tokio::time::timeout(limit, Limited::new(body, LINK_BYTES_MAX).collect()).await {
+    whole_within(body, LINK_BYTES_MAX, limit).await
+}
+
+/// Reads a body whole that may have so many bytes.
+pub async fn whole_within(body: Incoming, bytes_max: usize, limit: Duration) -> Result<Bytes, AskError> {
+    match tokio::time::timeout(limit, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) => Err(AskError::Broken(error.to_string())),
         Err(_) => Err(AskError::Slow(limit)),

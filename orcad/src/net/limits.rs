@@ -43,3 +43,22 @@ pub const LINK_TIME: Duration = Duration::from_secs(10);
 pub const LINK_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The longest head of a message of the link, in bytes: a command to run travels in it, percent-encoded.
 pub const LINK_HEAD_BYTES_MAX: u32 = 256 * 1024;
+/// The most connections of the port of the link: far below the limit of open files, far above 1,000 nodes with two each.
+pub const PORT_CONNECTIONS_MAX: usize = 4096;
+/// The most connections of the port of the link from one address: what Nomad's servers allow.
+pub const PORT_CONNECTIONS_PER_ADDRESS_MAX: usize = 100;
+/// The most streams at once of a connection without a certificate.
+pub const STRANGER_STREAMS_MAX: u32 = 4;
+/// The longest head of a request without a certificate, in bytes.
+pub const STRANGER_HEAD_BYTES_MAX: u32 = 16 * 1024;
+/// The largest message without a certificate, in bytes: a request to join has about 2 KiB.
+pub const STRANGER_BYTES_MAX: usize = 64 * 1024;
+/// How long a connection without a certificate may last: a join takes less than a second.
+pub const STRANGER_TIME: Duration = Duration::from_secs(30);
+/// Requests to join: so many at once, and then one each so many milliseconds. From one address, and in all.
+pub const JOINS_PER_ADDRESS: (u32, u64) = (20, 3_000);
+/// See [`JOINS_PER_ADDRESS`].
+pub const JOINS_IN_ALL: (u32, u64) = (200, 200);
+/// Messages of one node: so many at once, and then one each so many milliseconds. A worker that is very busy sends ten a
+/// second.
+pub const MESSAGES_PER_NODE: (u32, u64) = (1_000, 5);

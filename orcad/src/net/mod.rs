@@ -7,10 +7,12 @@
 //!
 //! Nothing in here knows a task. Every limit has a name and stands in [`limits`].
 
+pub mod api;
 pub mod h2;
 pub mod http;
 pub mod limits;
 pub mod memory;
+pub mod room;
 pub mod timed;
 pub mod tls;
 pub mod unix;

@@ -92,7 +92,7 @@ impl Drop for Place {
 
 /// Accepts and serves until `stop`, then lets the connections come to their end for [`DRAIN_TIME`] at most.
 pub async fn serve<S: Service>(
-    listener: UnixListener,
+    listener: Arc<UnixListener>,
     access: Access,
     service: Arc<S>,
     stop: CancellationToken,

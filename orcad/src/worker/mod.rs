@@ -10,12 +10,14 @@
 //!
 //! It decides nothing. It goes on without a manager, and its containers go on without it.
 
+pub mod control;
 pub mod docker;
 pub mod driver;
 pub mod facts;
 pub mod health;
 pub mod link;
 pub mod measure;
+pub mod member;
 pub mod serve;
 pub mod streams;
 

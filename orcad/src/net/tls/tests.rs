@@ -484,7 +484,7 @@ async fn http2_runs_over_it_whoever_asks() {
         let accept = async {
             let accepted = port.server.accept(port.listener.accept().await.unwrap().0).await.unwrap();
             if accepted.purpose == Purpose::WorkerAsks {
-                tokio::spawn(h2::serve(accepted.stream, answer));
+                tokio::spawn(h2::serve(accepted.stream, h2::Share::MEMBER, answer));
                 return None;
             }
             Some(h2::Asker::new(accepted.stream).await.unwrap())
@@ -492,7 +492,7 @@ async fn http2_runs_over_it_whoever_asks() {
         let connect = async {
             let connected = client.connect(&port.address, purpose).await.unwrap();
             if purpose == Purpose::ManagerAsks {
-                tokio::spawn(h2::serve(connected.stream, answer));
+                tokio::spawn(h2::serve(connected.stream, h2::Share::MEMBER, answer));
                 return None;
             }
             Some(h2::Asker::new(connected.stream).await.unwrap())
@@ -507,7 +507,7 @@ async fn http2_runs_over_it_whoever_asks() {
     }
     let accept = async {
         let accepted = port.server.accept(port.listener.accept().await.unwrap().0).await.unwrap();
-        tokio::spawn(h2::serve(accepted.stream, never));
+        tokio::spawn(h2::serve(accepted.stream, h2::Share::MEMBER, never));
     };
     let ((), connected) = tokio::join!(accept, client.connect(&port.address, Purpose::WorkerAsks));
     let asker = h2::Asker::new(connected.unwrap().stream).await.unwrap();

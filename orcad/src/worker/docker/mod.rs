@@ -47,6 +47,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 
 pub use self::body::{LogChoice, NodeTraits, container_body, cpu_shares};
 pub use self::failure::EngineError;
+pub use self::ports::listener as listener_on;
 
 /// The oldest API that orca speaks: Docker 20.10.
 pub const API_FLOOR: (usize, usize) = (1, 41);

@@ -31,7 +31,7 @@ impl Engine {
 }
 
 /// The user whose process listens on a port. Whose process it is exactly, only root may see.
-fn listener(port: u16) -> Option<u32> {
+pub fn listener(port: u16) -> Option<u32> {
     let tcp = [procfs::net::tcp(), procfs::net::tcp6()];
     let mut tcp = tcp
         .into_iter()

@@ -1,0 +1,4 @@
+//! Several daemons in this process, joined over real TLS: a manager and its workers, each with a fake engine.
+
+mod joining;
+mod node;
