@@ -71,7 +71,9 @@ impl Manager {
                     count.away += usize::from(!away.given_up);
                     vanished.push(away.since);
                 }
-                None if !n.is_manager() && now.saturating_sub(live.seen) > SUSPECT_AFTER.ms() => {
+                None if !n.is_manager()
+                    && (live.life.is_none() || now.saturating_sub(live.seen) > SUSPECT_AFTER.ms()) =>
+                {
                     count.late += 1;
                 }
                 None => {}

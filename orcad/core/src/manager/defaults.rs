@@ -70,6 +70,8 @@ pub const PROBES_SILENT: u32 = 3;
 pub const PROBE_LOST: Span = Span::from_secs(4);
 /// How often the machine of a disconnected node is probed.
 pub const PROBE_EVERY: Span = Span::from_secs(2);
+/// How often the machine of a node is probed that was given up: only to show whether it answers again.
+pub const PROBE_GIVEN_UP: Span = Span::from_secs(30);
 /// How long after its connection broke a node may take to be heard again, while its machine answers: the worker dials
 /// back within a second, and a poll on a newer connection comes within a heartbeat.
 pub const DIAL_BACK: Span = Span::from_secs(3);

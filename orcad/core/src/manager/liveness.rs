@@ -33,7 +33,7 @@ use orca_api::units::Span;
 use super::brake::Brake;
 use super::defaults::{
     BRAKE_EVERY, DIAL_BACK, GRACE_MAX, HEARTBEAT, HEARTBEATS_MISSED, JOIN_KEPT, PROBE_AFTER, PROBE_EVERY,
-    PROBE_LOST, PROBE_TIME, PROBES_SILENT, START_GRACE,
+    PROBE_GIVEN_UP, PROBE_LOST, PROBE_TIME, PROBES_SILENT, START_GRACE,
 };
 use super::io::{Answer, Effect, Found};
 use super::record::{NodeRecord, PlacementRecord};
@@ -132,7 +132,7 @@ impl Manager {
             let after = if probed { PROBE_AFTER.ms() } else { SILENCE_MS };
             return Some((live.seen + after, Due::Suspect));
         };
-        let probe = (probed && !away.given_up).then_some((away.probe_at, Due::Probe));
+        let probe = probed.then_some((away.probe_at, Due::Probe));
         let verdict = if away.silent >= PROBES_SILENT {
             Some((away.down_at, NodeState::Down))
         } else if away.machine || !probed {
@@ -140,7 +140,7 @@ impl Manager {
         } else {
             None
         };
-        let verdict = verdict.filter(|(_, state)| *state != node.state && !away.given_up);
+        let verdict = verdict.filter(|(_, state)| *state != node.state);
         let verdict = verdict.map(|(at, state)| (at, Due::Conclude(state)));
         let grace = match node.state {
             NodeState::Disconnected => Some(away.since + self.agent_grace().ms()),
@@ -254,20 +254,21 @@ impl Turn<'_> {
             return;
         }
         away.probe = None;
-        match found {
+        let pause = match found {
             Found::Machine => {
                 away.silent = 0;
                 away.machine = true;
-                away.probe_at = now + PROBE_EVERY.ms();
+                PROBE_EVERY
             }
             Found::Silence => {
                 away.silent = away.silent.saturating_add(1);
                 away.machine = false;
-                let pause = if away.silent < PROBES_SILENT { PROBE_TIME } else { PROBE_EVERY };
-                // "No way there" is said at once; three of them shall not come within a moment.
-                away.probe_at = now.max(away.probed_at + pause.ms());
+                if away.silent < PROBES_SILENT { PROBE_TIME } else { PROBE_EVERY }
             }
-        }
+        };
+        let pause = if away.given_up { PROBE_GIVEN_UP } else { pause };
+        // "No way there" is said at once; three of them shall not come within a moment.
+        away.probe_at = now.max(away.probed_at + pause.ms());
         self.watch_node(node);
     }
 
@@ -336,6 +337,7 @@ impl Turn<'_> {
             Brake::Free => {
                 away.held = false;
                 away.given_up = true;
+                away.probe_at = now + PROBE_GIVEN_UP.ms();
                 if tasks > 0 {
                     let words = format!("{} on it to be placed elsewhere", counted(tasks, "task"));
                     self.node_event("node.given_up", &record, record.state.as_str(), words);
@@ -374,6 +376,7 @@ impl Turn<'_> {
         let away = live.away.get_or_insert_with(|| Away::new(now, "an operator said so".to_owned()));
         away.given_up = true;
         away.held = false;
+        away.probe_at = now + PROBE_GIVEN_UP.ms();
         self.touch_tasks_of(id);
         self.give_up(id, Reason::NodeDown);
         let view = self.m.node_view(id, self.now).ok_or_else(gone)?;

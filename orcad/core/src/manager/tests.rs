@@ -1,5 +1,6 @@
 //! Tables and properties of the manager core, driven as a shell would drive it.
 
+mod cluster;
 mod forgetful;
 
 use orca_api::control::{StartTask, StopTask, TaskView};
