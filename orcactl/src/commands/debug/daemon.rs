@@ -1,7 +1,7 @@
 //! What the daemon says. It may be away: the first call that cannot reach it ends the asking.
 
 use orca_api::control::Status;
-use orca_api::route::Route;
+use orca_api::route::{Method, ROUTES, Route};
 use orca_api::task::Reason;
 use serde_json::Value;
 
@@ -36,12 +36,11 @@ pub(super) async fn collect(client: &Client, all: &mut Collection, progress: &Pr
     take(all, "daemon/version.json", "versions", client.call(Route::Version).answer().await.map(|a| a.body));
     let events = client.call(Route::Events).query("limit", EVENTS_MAX).answer().await.map(|a| a.body);
     take(all, "daemon/events.json", "the newest events", events);
-    take(
-        all,
-        "daemon/stats.json",
-        "what tasks use",
-        client.call(Route::Stats).answer().await.map(|a| a.body),
-    );
+    for (route, name, what) in lists() {
+        let call = client.call(route);
+        let call = if route == Route::Events { call.query("limit", EVENTS_MAX) } else { call };
+        take(all, &name, what, call.answer().await.map(|a| a.body));
+    }
     match metrics(client).await {
         Ok(text) => all.text("daemon/metrics.txt", "metrics", text),
         Err(failure) => all.left_out("daemon/metrics.txt", failure.message),
@@ -51,6 +50,19 @@ pub(super) async fn collect(client: &Client, all: &mut Collection, progress: &Pr
         take(all, &format!("daemon/node-{node}.json"), &format!("node {node}"), answer);
     }
     tasks(client, all, progress).await;
+}
+
+/// Everything that can be read without a name, so that what is added to the API is in the bundle as well: the route, the
+/// file's name, what it is. What has its own place here is not among it.
+fn lists() -> impl Iterator<Item = (Route, String, &'static str)> {
+    let own = [Route::Status, Route::OpenApi, Route::Metrics, Route::TaskList];
+    ROUTES
+        .iter()
+        .filter(move |e| e.method == Method::Get && !e.path.contains('{') && !own.contains(&e.route))
+        .map(|e| {
+            let name = e.path.trim_start_matches("/v1/").replace('/', "-");
+            (e.route, format!("daemon/{name}.json"), e.summary)
+        })
 }
 
 async fn tasks(client: &Client, all: &mut Collection, progress: &Progress) {
@@ -118,5 +130,18 @@ fn take(all: &mut Collection, name: &str, what: &str, answer: Result<Value, Fail
     match answer {
         Ok(value) => all.document(name, what, value),
         Err(failure) => all.left_out(name, failure.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_api_lists_is_taken() {
+        let names: Vec<String> = lists().map(|(_, name, _)| name).collect();
+        for name in ["daemon/version.json", "daemon/events.json", "daemon/stats.json", "daemon/nodes.json"] {
+            assert!(names.iter().any(|n| n == name), "{name} is not among {names:?}");
+        }
     }
 }
