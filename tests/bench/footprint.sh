@@ -39,7 +39,6 @@ times() {
 }
 mib() { awk -v b="$1" 'BEGIN { printf "%.2f MiB", b / 1048576 }'; }
 
-row '' '' ''
 for program in orcad orcactl; do
   row "size of $program" "$(mib "$(stat -c %s "$ORCA_BIN_DIR/$program")")"
 done
@@ -89,4 +88,4 @@ for ((i = 0; i < crashes; i++)); do
   echo $(($(now) - begin)) >>"$orca_dir/crash"
 done
 row "kill -9 to the first answer, 1,000 tasks ($crashes times)" "$(rank "$orca_dir/crash" 50)" "$(rank "$orca_dir/crash" 99)"
-row 'the store with 1,000 tasks' "$(mib "$(du -sb "$orca_dir/state" | cut -f 1)")"
+row 'the store with 1,000 tasks' "$(mib "$(cat "$orca_dir"/state/*.db | wc -c)")"
