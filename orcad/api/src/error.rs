@@ -103,6 +103,16 @@ codes! {
     AttemptGone = 2007, 404, NO_SUCH, "that attempt is gone";
     /// Too many tasks.
     TooMany = 2008, 422, FAILED, "a limit is reached";
+    /// No such job.
+    NoSuchJob = 2009, 404, NO_SUCH, "no such job";
+    /// A job has no such group.
+    NoSuchGroup = 2010, 404, NO_SUCH, "no such group of the job";
+    /// A job has no such version any more.
+    NoSuchVersion = 2011, 404, NO_SUCH, "no such version of the job";
+    /// No change of the job rolls.
+    NoRollout = 2012, 409, FAILED, "no rollout is under way";
+    /// The task belongs to a job.
+    OfAJob = 2013, 409, FAILED, "the task belongs to a job";
     /// No node fits, and it was asked for at once.
     NoFit = 2101, 409, FAILED, "no node fits";
     /// No such node.

@@ -13,6 +13,7 @@ use utoipa::openapi::{
 use crate::cluster;
 use crate::control;
 use crate::error::Problem;
+use crate::job::view as job;
 use crate::route::{Entry, Method, ROUTES};
 
 /// The document of this version.
@@ -151,6 +152,15 @@ fn components() -> utoipa::openapi::Components {
         cluster::DrainView,
         cluster::LinkView,
         cluster::NodeGone,
+        job::RunJob,
+        job::ScaleJob,
+        job::RollbackJob,
+        job::ActOnRollout,
+        job::JobView,
+        job::JobDetail,
+        job::JobVersion,
+        job::JobPlan,
+        job::JobAnswer,
         Problem,
     );
     all.sort_by(|a, b| a.0.cmp(&b.0));

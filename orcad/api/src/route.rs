@@ -150,6 +150,32 @@ routes! {
     WorkerStart = Post "/v1/roles/worker", Admin, "Make this node a worker, of its own cluster or of another", "StartWorker", "RolesView", [];
     /// Stop the worker role.
     WorkerStop = Delete "/v1/roles/worker", Admin, "Run no tasks on this node any more", "", "RolesView", [("force", "true: though tasks would be stranded")];
+    /// Jobs.
+    JobList = Get "/v1/jobs", View, "The jobs, by name", "", "List<JobView>",
+        [("limit", "at most this many (10,000 at most)"), ("continue", "from the answer before")];
+    /// Run a job.
+    JobRun = Post "/v1/jobs", Admin, "Run a job: a new one, or a new version of one that is there", "RunJob", "JobAnswer", [];
+    /// Plan a job.
+    JobPlan = Post "/v1/plan", Admin, "What a run of a job would do, without doing it", "RunJob", "JobPlan", [];
+    /// One job.
+    JobInspect = Get "/v1/jobs/{job}", View, "One job, with its spec and tasks", "", "JobDetail",
+        [("since", "a revision: answer when the job or a task of it has a newer one"), ("wait", "how long to wait for that, at most 60s")];
+    /// Remove a job.
+    JobRemove = Delete "/v1/jobs/{job}", Admin, "Remove a job with its tasks, and free its name", "", "JobAnswer", [("force", "true: stop it first")];
+    /// Stop a job.
+    JobStop = Post "/v1/jobs/{job}/stop", Admin, "Stop the tasks of a job", "", "JobAnswer", [];
+    /// Start a job that was stopped.
+    JobStart = Post "/v1/jobs/{job}/start", Admin, "Start a stopped job again", "", "JobAnswer", [];
+    /// Restart a job.
+    JobRestart = Post "/v1/jobs/{job}/restart", Admin, "Restart the tasks of a job, rolling as a change does", "", "JobAnswer", [];
+    /// Scale a job.
+    JobScale = Post "/v1/jobs/{job}/scale", Admin, "Change how many tasks a group of a job has", "ScaleJob", "JobAnswer", [];
+    /// Roll a job back.
+    JobRollback = Post "/v1/jobs/{job}/rollback", Admin, "Go back to an earlier version of a job", "RollbackJob", "JobAnswer", [];
+    /// Versions of a job.
+    JobHistory = Get "/v1/jobs/{job}/history", View, "The versions of a job, newest first: who, when, and what differs", "", "List<JobVersion>", [];
+    /// Tell a rollout something.
+    JobRollout = Post "/v1/jobs/{job}/rollout", Admin, "Pause a rollout, let it go on, or go back", "ActOnRollout", "JobAnswer", [];
     /// Leave the cluster.
     Leave = Post "/v1/roles/leave", Admin, "Leave the cluster: this node is a cluster of one again", "StopRole", "RolesView", [];
 }

@@ -166,6 +166,18 @@ impl Control {
             Route::CertificateList => cluster::certificates(self).await,
             Route::CertificateIssue => cluster::issue(self, &call, body).await,
             Route::CertificateRevoke => cluster::revoke(self, &call).await,
+            Route::JobList
+            | Route::JobRun
+            | Route::JobPlan
+            | Route::JobInspect
+            | Route::JobRemove
+            | Route::JobStop
+            | Route::JobStart
+            | Route::JobRestart
+            | Route::JobScale
+            | Route::JobRollback
+            | Route::JobHistory
+            | Route::JobRollout => Err(Problem::new(Code::Internal, "not written yet")),
             Route::ManagerStart => roles::manager_start(self, &call, body).await,
             Route::ManagerStop => roles::manager_stop(self, &call).await,
             Route::WorkerStart => roles::worker_start(self, &call, body).await,
