@@ -241,9 +241,11 @@ impl LinkClient {
 
     async fn polls(&self, asker: &Asker, session: &Session, mut period: Duration) -> Result<(), Ended> {
         loop {
-            let (generation, conditions, sent) =
-                self.worker.read(|worker, now| (worker.generation(), worker.conditions(), now)).await?;
-            let poll = Poll { life: self.life, generation, conditions, clock: Some(sent.wall) };
+            let (generation, conditions, clock) = self
+                .worker
+                .read(|worker, now| (worker.generation(), worker.conditions(), Some(now.wall)))
+                .await?;
+            let poll = Poll { life: self.life, generation, conditions, clock };
             let answer: PollAnswer = asker.ask(link::POLL, &poll, period).await?;
             period = answer.period.std();
             if let Some(clock) = answer.clock {
@@ -252,7 +254,6 @@ impl LinkClient {
             if answer.renew {
                 session.renew.notify_one();
             }
-            self.worker.send(Event::Heard { asked_at: sent.boot_ms }).await?;
             if let Some(assignment) = answer.assignment {
                 let given = assignment.generation;
                 self.take_up(asker, assignment).await?;

@@ -223,8 +223,7 @@ impl Turn<'_> {
             let mut record = NodeRecord::clone(&record);
             record.leaving = true;
             record.availability = Availability::Draining;
-            record.drain =
-                Some(record.drain.unwrap_or(Drain { since: self.now.wall, deadline: None, drained: false }));
+            record.drain = Some(record.drain.unwrap_or(Drain { since: self.now.wall, deadline: None }));
             self.node_event("node.leaving", &record, "draining", "it asked to leave the cluster".to_owned());
             self.put_node(record);
         }

@@ -2,7 +2,7 @@
 
 use orca_api::id::{NodeId, TaskId};
 use orca_api::task::Reason;
-use orca_api::units::{Bytes, Cpu, Time};
+use orca_api::units::{Bytes, Cpu};
 use scheduler::{Held, Load, Node, Pressure, Request, Resources};
 
 use super::record::{NodeRecord, PlacementRecord, TaskRecord};
@@ -83,27 +83,10 @@ impl Manager {
             resources: resources(spec),
             ports: spec.ports.clone(),
             constraints: spec.constraints.iter().filter_map(|c| c.parse().ok()).collect(),
-            data_centers: spec.data_centers.clone(),
-            preferences: spec.preferences.iter().filter_map(|p| preference(p)).collect(),
             algorithm: spec.algorithm.unwrap_or(default),
             ..Request::default()
         }
     }
-
-    /// A task in the scheduler's words, with the nodes that it failed on lately.
-    pub(super) fn request_of(&self, task: &TaskRecord, now: Time) -> Request {
-        let mut request = self.request(Some(task.id), &task.spec);
-        request.avoid = self.avoided(task, now).map(|a| a.node).collect();
-        request
-    }
-}
-
-fn preference(text: &str) -> Option<scheduler::Preference> {
-    let preference: orca_api::spec::Preference = text.parse().ok()?;
-    Some(scheduler::Preference {
-        to: scheduler::Target::Constraint(preference.of),
-        weight: preference.weight,
-    })
 }
 
 impl Turn<'_> {
@@ -111,7 +94,7 @@ impl Turn<'_> {
     /// the task left in volumes is there, so it goes back where it fits.
     pub fn place(&mut self, id: TaskId, before: Option<NodeId>) {
         let Some(task) = self.m.durable.tasks.get(&id) else { return };
-        let mut request = self.m.request_of(task, self.now.wall);
+        let mut request = self.m.request(Some(id), &task.spec);
         if let Some(node) = before {
             request
                 .preferences

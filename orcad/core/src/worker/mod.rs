@@ -35,7 +35,6 @@ mod defaults;
 mod engine;
 mod health;
 pub mod io;
-mod lease;
 mod observe;
 mod oom;
 mod ops;
