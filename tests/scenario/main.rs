@@ -14,6 +14,7 @@
 //! | `goodbye NODE 30s` | its orcad stops, and announces when it will be back |
 //! | `stay-away NODE 30s` | its orcad dies, and is started again after so long |
 //! | `confirm-down NODE`, `remove-node NODE [--force]`, `nodes`, `attention` | asks, and shows |
+//! | `token USES`, `join NAME [ahead|behind 7m]` | makes a token; a machine joins with it, and its clock is off by so much |
 //! | `engine NODE stops 5s [live-restore]`, `engine NODE hangs 20s` | the engine is away for so long |
 //! | `foreign NODE NAME PORT` | somebody else's container publishes a port |
 //! | `repair` | every image is there, and runs |
@@ -25,6 +26,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use orca_api::cluster::CreateToken;
 use orca_api::control::{SetAvailability, StartTask, StopTask};
 use orca_api::node::Availability;
 use orca_api::spec::TaskSpec;
@@ -127,6 +129,13 @@ fn act(world: &mut World, line: &str) -> Result<()> {
         ["remove-node", node, ref more @ ..] => {
             world.ask_manager(Request::RemoveNode { node: node.to_owned(), force: more == ["--force"] });
         }
+        ["token", uses] => {
+            let uses = Some(uses.parse()?);
+            world.ask_manager(Request::CreateToken(CreateToken { uses, ..CreateToken::default() }));
+        }
+        ["join", name] => world.join(name, 0),
+        ["join", name, "ahead", span] => world.join(name, i64::try_from(span.parse::<Span>()?.ms())?),
+        ["join", name, "behind", span] => world.join(name, -i64::try_from(span.parse::<Span>()?.ms())?),
         ["nodes"] => show_nodes(world),
         ["attention"] => show_attention(world),
         ["engine", node, "stops", span, ref more @ ..] => {

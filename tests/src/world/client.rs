@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use orca_api::control::{SetAvailability, StartTask, StopTask};
 use orca_api::error::{Code, Problem};
 use orca_api::id::TaskId;
+use orca_api::join::Secret;
 use orca_api::node::Availability;
 use orca_api::spec::TaskSpec;
 use orca_core::manager::{Answer, Asked, Peer, Request};
@@ -53,11 +54,13 @@ pub struct Client {
     /// Answers by request, for those whose request was asked more than once.
     made: BTreeMap<u64, TaskId>,
     acts: bool,
+    /// The secret of the token that was made last.
+    pub(crate) secret: Option<Secret>,
 }
 
 impl Client {
     pub(crate) fn new() -> Self {
-        Self { numbers: 0, pending: BTreeMap::new(), made: BTreeMap::new(), acts: false }
+        Self { numbers: 0, pending: BTreeMap::new(), made: BTreeMap::new(), acts: false, secret: None }
     }
 }
 
@@ -153,6 +156,10 @@ impl World {
                 }
             }
             Ok(Answer::Node(node)) => self.note(format!("  ok: {} is {}", node.name, node.availability)),
+            Ok(Answer::TokenMade { view, secret }) => {
+                self.note(format!("  ok: a token, {} may join with it", view.uses_left));
+                self.client.secret = Some(secret);
+            }
             Ok(_) => {}
             Err(problem) => {
                 self.note(format!("  {} {}", problem.code, problem.detail));

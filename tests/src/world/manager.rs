@@ -35,9 +35,15 @@ pub(crate) enum Do {
 
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug)]
-enum Waiter {
+pub(crate) enum Waiter {
     Client(u64),
-    Worker { n: usize, life: LifeId, number: u64 },
+    /// A machine that asks to join.
+    Machine(usize),
+    Worker {
+        n: usize,
+        life: LifeId,
+        number: u64,
+    },
 }
 
 /// A poll: answered after the commit of the batch that it came in, or parked.
@@ -285,6 +291,7 @@ impl World {
     fn answer(&mut self, waiter: Waiter, answer: Result<Answer, Problem>) {
         match waiter {
             Waiter::Client(number) => self.client_hears(number, answer),
+            Waiter::Machine(machine) => self.machine_hears(machine, answer),
             Waiter::Worker { n, life, number } => {
                 let body = match answer {
                     Ok(Answer::Welcome(welcome)) => Down::Welcome(welcome),
@@ -297,7 +304,7 @@ impl World {
         }
     }
 
-    fn token(&mut self, waiter: Waiter) -> Token {
+    pub(crate) fn token(&mut self, waiter: Waiter) -> Token {
         self.manager.tokens += 1;
         let token = self.manager.tokens;
         self.manager.waiters.insert(token, waiter);

@@ -19,6 +19,7 @@ pub mod client;
 pub mod disk;
 pub mod engine;
 pub mod fault;
+pub mod join;
 pub mod manager;
 pub mod network;
 pub mod outage;
@@ -82,6 +83,8 @@ pub struct World {
     pub manager: ManagerBox,
     /// The workers' machines.
     pub workers: Vec<WorkerBox>,
+    /// What machines that asked to join are.
+    pub(crate) machines: Vec<NodeFacts>,
     /// Who asks.
     pub client: Client,
     /// What breaks.
@@ -162,6 +165,7 @@ impl World {
             now: 0,
             manager: ManagerBox::new(rows),
             workers,
+            machines: Vec::new(),
             client: Client::new(),
             faults: plan.faults,
             checker: Checker::new(),

@@ -52,7 +52,7 @@ struct Batch {
 pub struct WorkerBox {
     /// Its node.
     pub node: NodeId,
-    facts: NodeFacts,
+    pub(crate) facts: NodeFacts,
     /// Its store.
     pub disk: Disk<Change>,
     /// Its process; `None` while there is none.
