@@ -11,9 +11,9 @@ Examples:
 
 /// After the help of `orcactl`.
 pub const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 failed, 3 not running, 4 no such object, 64 usage,
-69 cannot reach orcad, 77 not allowed, 124 time is up, 130 interrupted;
-exec exits as its command does.";
+Exit codes: 0 ok, 1 failed, 2 a plan has changes, 3 not running,
+4 no such object, 64 usage, 69 cannot reach orcad, 77 not allowed,
+124 time is up, 130 interrupted; exec exits as its command does.";
 
 /// `orcactl task`
 pub const TASK: &str = "\
@@ -57,6 +57,7 @@ Examples:
 pub const TASK_LIST: &str = "\
 Examples:
   orcactl task list
+  orcactl task list --node n2
   orcactl task list -o wide --filter phase=failed
   orcactl task list -o json | jq -r .[].name
 ";
@@ -81,6 +82,7 @@ pub const TASK_LOGS: &str = "\
 Examples:
   orcactl task logs -f web
   orcactl task logs --tail 100 --since 10m --timestamps web
+  orcactl task logs -f web api
   orcactl task logs --attempt 3 web
 ";
 
@@ -111,13 +113,15 @@ Examples:
 pub const NODE: &str = "\
 Examples:
   orcactl node list
-  orcactl node inspect n1
+  orcactl node token
+  orcactl node drain n2
 ";
 
 /// `orcactl node list`
 pub const NODE_LIST: &str = "\
 Examples:
   orcactl node list
+  orcactl node list -o wide
   orcactl node list -o json
 ";
 
@@ -127,6 +131,37 @@ Examples:
   orcactl node inspect
   orcactl node inspect n1
   orcactl node inspect -o json n1 n2
+";
+
+/// `orcactl node token`
+pub const NODE_TOKEN: &str = "\
+Examples:
+  sudo orcactl node token
+  sudo orcactl node token --uses 10 --ttl 1d
+  sudo orcactl node token --node n4 --address m1.example:7443
+  sudo orcactl node token -q > token
+";
+
+/// `orcactl node token list`
+pub const TOKEN_LIST: &str = "\
+Examples:
+  orcactl node token list
+  orcactl node token list -o json
+";
+
+/// `orcactl node token revoke`
+pub const TOKEN_REVOKE: &str = "\
+Examples:
+  orcactl node token revoke 7ZK3
+  orcactl node token revoke 7ZK3 9A1B
+";
+
+/// `orcactl node drain`
+pub const NODE_DRAIN: &str = "\
+Examples:
+  orcactl node drain n2 --plan
+  orcactl node drain n2
+  orcactl node drain n2 --deadline 5m --detach
 ";
 
 /// `orcactl node pause`
@@ -143,25 +178,177 @@ Examples:
   orcactl node activate n1 n2
 ";
 
+/// `orcactl node label`
+pub const NODE_LABEL: &str = "\
+Examples:
+  orcactl node label n2 disk=ssd rack=b
+  orcactl node label n2 rack-
+  orcactl node label n2 --accept
+";
+
+/// `orcactl node remove`
+pub const NODE_REMOVE: &str = "\
+Examples:
+  orcactl node remove n3
+  orcactl node remove --force --yes n3
+";
+
+/// `orcactl node confirm-down`
+pub const NODE_CONFIRM_DOWN: &str = "\
+Examples:
+  orcactl node confirm-down n3
+  orcactl node confirm-down n3 n4
+";
+
 /// `orcactl manager`
 pub const MANAGER: &str = "\
 Examples:
   sudo orcactl manager start
-  sudo orcactl manager start -o json
+  sudo orcactl manager stop
+";
+
+/// `orcactl manager start`
+pub const MANAGER_START: &str = "\
+Examples:
+  sudo orcactl manager start
+  sudo orcactl manager start --listen 10.0.0.1:7443
+";
+
+/// `orcactl manager stop`
+pub const MANAGER_STOP: &str = "\
+Examples:
+  sudo orcactl manager stop
+  sudo orcactl manager stop --force
 ";
 
 /// `orcactl worker`
 pub const WORKER: &str = "\
 Examples:
-  sudo orcactl worker start
-  sudo orcactl worker start -o json
+  sudo orcactl worker start --join orca1-…
+  sudo orcactl worker leave
 ";
 
-/// `orcactl manager start` and `orcactl worker start`
-pub const ROLE_START: &str = "\
+/// `orcactl worker start`
+pub const WORKER_START: &str = "\
 Examples:
-  sudo orcactl manager start
+  sudo orcactl worker start --join orca1-…
+  sudo orcactl worker start --join-file /root/token
   sudo orcactl worker start
+";
+
+/// `orcactl worker stop`
+pub const WORKER_STOP: &str = "\
+Examples:
+  sudo orcactl worker stop
+  sudo orcactl worker stop --force
+";
+
+/// `orcactl worker leave`
+pub const WORKER_LEAVE: &str = "\
+Examples:
+  sudo orcactl worker leave
+  sudo orcactl worker leave --force
+";
+
+/// `orcactl cluster`
+pub const CLUSTER: &str = "\
+Examples:
+  orcactl cluster inspect
+  orcactl cluster set scheduler=spread
+  sudo orcactl cluster admin-cert alice
+";
+
+/// `orcactl cluster inspect`
+pub const CLUSTER_INSPECT: &str = "\
+Examples:
+  orcactl cluster inspect
+  orcactl cluster inspect -o json
+";
+
+/// `orcactl cluster set`
+pub const CLUSTER_SET: &str = "\
+Examples:
+  orcactl cluster set scheduler=spread
+  orcactl cluster set node_grace=10s agent_grace=2m
+  orcactl cluster set addresses=m1.example:7443,10.0.0.1:7443
+";
+
+/// `orcactl cluster admin-cert`
+pub const ADMIN_CERT: &str = "\
+Examples:
+  sudo orcactl cluster admin-cert alice
+  sudo orcactl cluster admin-cert grafana --role view --ttl 30d -o /root/
+";
+
+/// `orcactl cluster admin-cert list`
+pub const ADMIN_CERT_LIST: &str = "\
+Examples:
+  orcactl cluster admin-cert list
+  orcactl cluster admin-cert list -o json
+";
+
+/// `orcactl cluster admin-cert revoke`
+pub const ADMIN_CERT_REVOKE: &str = "\
+Examples:
+  orcactl cluster admin-cert revoke 7ZK3
+  orcactl cluster admin-cert revoke 7ZK3 9A1B
+";
+
+/// `orcactl cluster ca`
+pub const CA: &str = "\
+Examples:
+  sudo orcactl cluster ca rotate
+  sudo orcactl cluster ca rotate --detach
+";
+
+/// `orcactl cluster ca rotate`
+pub const CA_ROTATE: &str = "\
+Examples:
+  sudo orcactl cluster ca rotate
+  sudo orcactl cluster ca rotate --detach
+";
+
+/// `orcactl context`
+pub const CONTEXT: &str = "\
+Examples:
+  orcactl context add alice.toml
+  orcactl context list
+  orcactl --context alice status
+";
+
+/// `orcactl context list`
+pub const CONTEXT_LIST: &str = "\
+Examples:
+  orcactl context list
+  orcactl context list -o json
+";
+
+/// `orcactl context add`
+pub const CONTEXT_ADD: &str = "\
+Examples:
+  orcactl context add alice.toml
+  orcactl context add --name prod alice.toml
+";
+
+/// `orcactl context use`
+pub const CONTEXT_USE: &str = "\
+Examples:
+  orcactl context use prod
+  orcactl context use local
+";
+
+/// `orcactl context show`
+pub const CONTEXT_SHOW: &str = "\
+Examples:
+  orcactl context show
+  orcactl context show prod -o json
+";
+
+/// `orcactl context remove`
+pub const CONTEXT_REMOVE: &str = "\
+Examples:
+  orcactl context remove prod
+  orcactl context remove prod test
 ";
 
 /// `orcactl status`
@@ -192,6 +379,7 @@ pub const EVENTS: &str = "\
 Examples:
   orcactl events
   orcactl events -f --task web
+  orcactl events --node n2
   orcactl events --since 418 -o json
 ";
 

@@ -6,8 +6,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use orca_api::units::Span;
+
+use crate::commands::completion;
 
 pub mod cluster;
 pub mod debug;
@@ -38,16 +42,37 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The control socket of orcad
-    #[arg(long, global = true, value_name = "PATH", env = "ORCA_SOCKET", hide_env_values = true)]
-    #[arg(default_value = SOCKET_DEFAULT, value_hint = clap::ValueHint::FilePath)]
-    pub socket: PathBuf,
+    /// The control socket of orcad; /run/orca/orca.sock where nothing is said
+    #[arg(long, global = true, value_name = "PATH", env = "ORCA_SOCKET", hide_env = true)]
+    #[arg(value_hint = clap::ValueHint::FilePath)]
+    pub socket: Option<PathBuf>,
+    /// A manager to ask over the network, with the certificate of a context
+    #[arg(long, global = true, value_name = "HOST[:PORT]", env = "ORCA_HOST", hide_env = true)]
+    pub host: Option<String>,
+    /// The context to use; `local` is the socket of this machine
+    #[arg(long, global = true, value_name = "NAME", env = "ORCA_CONTEXT", hide_env = true)]
+    #[arg(add = ArgValueCompleter::new(completion::contexts))]
+    pub context: Option<String>,
+    /// Which of them were typed; the others come from the environment.
+    #[arg(skip)]
+    pub typed: Typed,
     /// How long orcad may take to answer
     #[arg(long, global = true, value_name = "TIME", default_value = "10s")]
     pub answer_timeout: Span,
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
+}
+
+/// Which of the options that say whom to ask were typed: they count more than the environment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Typed {
+    /// `--socket`.
+    pub socket: bool,
+    /// `--host`.
+    pub host: bool,
+    /// `--context`.
+    pub context: bool,
 }
 
 /// When to use colour.
@@ -107,12 +132,18 @@ pub enum Command {
     /// Look at the nodes, and allow or forbid new work on them
     #[command(subcommand, before_help = examples::NODE)]
     Node(node::NodeCommand),
-    /// Let this node decide: the manager role
+    /// Let this machine decide: the manager role
     #[command(subcommand, before_help = examples::MANAGER)]
-    Manager(node::RoleCommand),
-    /// Let this node run tasks: the worker role
+    Manager(node::ManagerCommand),
+    /// Let this machine run tasks: the worker role
     #[command(subcommand, before_help = examples::WORKER)]
-    Worker(node::RoleCommand),
+    Worker(node::WorkerCommand),
+    /// Look at and change what holds for the whole cluster
+    #[command(subcommand, before_help = examples::CLUSTER)]
+    Cluster(cluster::ClusterCommand),
+    /// Say which cluster orcactl works on
+    #[command(subcommand, before_help = examples::CONTEXT)]
+    Context(cluster::ContextCommand),
     /// Show how everything is, and what needs attention
     #[command(before_help = examples::STATUS)]
     Status(cluster::StatusArgs),
@@ -153,7 +184,10 @@ pub fn command() -> clap::Command {
 /// What clap says; help and version are among them.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
+    let typed = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+    cli.global.typed = Typed { socket: typed("socket"), host: typed("host"), context: typed("context") };
+    Ok(cli)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub enum TaskCommand {
     /// Say why a task runs where it runs, or why not
     #[command(before_help = examples::TASK_EXPLAIN, override_usage = "orcactl task explain [OPTIONS] NAME\n       orcactl task explain [OPTIONS] -f FILE\n       orcactl task explain [OPTIONS] --image IMAGE")]
     Explain(Box<ExplainArgs>),
-    /// Show the output of a task
+    /// Show the output of tasks
     #[command(before_help = examples::TASK_LOGS)]
     Logs(LogsArgs),
     /// Run a command in a running task
@@ -135,6 +135,9 @@ pub struct ListArgs {
     /// Only some: phase=PHASE, node=NODE or name=PREFIX*
     #[arg(long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
+    /// Only what is on this node
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(completion::nodes))]
+    pub node: Option<String>,
     /// How to say it.
     #[command(flatten)]
     pub output: Output,
@@ -196,9 +199,9 @@ pub struct LogsArgs {
     /// Leave out what orca itself says about the output
     #[arg(short, long)]
     pub quiet: bool,
-    /// The name, or at least 4 characters of an id
-    #[arg(value_name = "NAME", add = ArgValueCompleter::new(completion::tasks))]
-    pub name: String,
+    /// Names, or at least 4 characters of an id; several are merged by time
+    #[arg(value_name = "NAME", required = true, add = ArgValueCompleter::new(completion::tasks))]
+    pub names: Vec<String>,
 }
 
 /// The form of a task's output.

@@ -1,4 +1,4 @@
-//! The client of the control socket.
+//! The client of a daemon: of this machine over its control socket, or of a manager over the network.
 //!
 //! ```text
 //!   client.call(Route) .part(…) .query(…) .body(…) ──► answer()   one JSON object
@@ -28,9 +28,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::output::error::Failure;
-use crate::settings::Settings;
+use crate::settings::{Settings, Way};
+
+use self::remote::{Remote, Trouble};
 
 pub mod reach;
+pub mod remote;
 pub mod stream;
 
 /// The largest answer that is read whole: 10,000 tasks are about 10 MiB.
@@ -42,6 +45,7 @@ const VIEW_SOCKET: &str = "view.sock";
 #[derive(Debug)]
 pub struct Client {
     http: HttpClient<UnixConnector, Full<Bytes>>,
+    remote: Option<Remote>,
     socket: PathBuf,
     answer_timeout: Span,
 }
@@ -86,13 +90,26 @@ impl IdSource for OsIds {
 }
 
 impl Client {
-    /// For the socket of the settings; nothing is connected yet.
-    pub fn new(settings: &Settings) -> Self {
-        Self {
+    /// For whom the settings name; nothing is connected yet.
+    ///
+    /// # Errors
+    /// The certificate of a context cannot be used.
+    pub fn new(settings: &Settings) -> Result<Self, Failure> {
+        let remote = match &settings.way {
+            Way::Socket => None,
+            Way::Network { by, context, .. } => Some(Remote::new(by, context)?),
+        };
+        Ok(Self {
             http: HttpClient::unix(),
+            remote,
             socket: settings.socket.clone(),
             answer_timeout: settings.answer_timeout,
-        }
+        })
+    }
+
+    /// Whether another machine is asked.
+    pub fn is_remote(&self) -> bool {
+        self.remote.is_some()
     }
 
     /// The socket.
@@ -159,10 +176,16 @@ impl<'c> Call<'c> {
         self.query("since", since).query("wait", wait.to_string().replace(' ', ""))
     }
 
+    /// Gives the daemon more time for its answer than usual.
+    pub fn patient(mut self, wait: Span) -> Self {
+        self.parked = wait;
+        self
+    }
+
     /// Sends it and reads the answer.
     pub async fn answer<T: DeserializeOwned>(self) -> Result<Answer<T>, Failure> {
         let deadline = self.client.answer_timeout;
-        let response = self.open().await?;
+        let response = self.open(false).await?;
         let now = date(&response);
         let body = whole(response, deadline).await?;
         let body = serde_json::from_slice(&body).map_err(|error| {
@@ -175,13 +198,13 @@ impl<'c> Call<'c> {
 
     /// Sends it and returns the answer's body as it comes.
     pub async fn stream(self) -> Result<stream::Lines, Failure> {
-        Ok(stream::Lines::new(self.open().await?))
+        Ok(stream::Lines::new(self.open(false).await?))
     }
 
     /// Sends it and returns the connection, which now carries frames.
     pub async fn upgrade(self) -> Result<hyper::upgrade::Upgraded, Failure> {
         let call = self.header("connection", "Upgrade").header("upgrade", PROTOCOL);
-        let response = call.open().await?;
+        let response = call.open(true).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(Failure::new(format!("orcad answered {} instead of {PROTOCOL}", response.status())));
         }
@@ -191,13 +214,16 @@ impl<'c> Call<'c> {
     }
 
     /// Sends it, once more where the connection broke, and turns what is no success into a failure.
-    async fn open(self) -> Result<Response<Incoming>, Failure> {
+    async fn open(self, upgrade: bool) -> Result<Response<Incoming>, Failure> {
         let entry = self.route.entry();
         let key = (entry.method != Method::Get).then(|| RequestId::fresh(&mut OsIds).to_string());
+        if let Some(remote) = &self.client.remote {
+            return self.open_remote(remote, key.as_deref(), upgrade).await;
+        }
         let mut socket = self.client.socket.clone();
         let mut retried = false;
         let response = loop {
-            let request = self.request(&socket, key.as_deref())?;
+            let request = self.request(|path| hyperlocal::Uri::new(&socket, path).into(), key.as_deref())?;
             let deadline = self.client.answer_timeout.std() + self.parked.std();
             let sent = tokio::time::timeout(deadline, self.client.http.request(request)).await;
             let error = match sent {
@@ -214,13 +240,53 @@ impl<'c> Call<'c> {
                 return Err(reach::failure(&self.client.socket, &error));
             }
         };
+        self.judge(response).await
+    }
+
+    /// The same, of a manager over the network.
+    async fn open_remote(
+        &self,
+        remote: &Remote,
+        key: Option<&str>,
+        upgrade: bool,
+    ) -> Result<Response<Incoming>, Failure> {
+        let deadline = self.client.answer_timeout.std() + self.parked.std();
+        let mut retried = false;
+        let response = loop {
+            let uri = |path: &str| {
+                let origin = if upgrade { String::new() } else { format!("https://{}", remote::MANAGER) };
+                format!("{origin}{path}").parse().unwrap_or_default()
+            };
+            let request = self.request(uri, key)?;
+            let sending =
+                async { if upgrade { remote.send_alone(request).await } else { remote.send(request).await } };
+            match tokio::time::timeout(deadline, sending).await {
+                Ok(Ok(response)) => break response,
+                Ok(Err(Trouble::NotReached(failure))) => return Err(failure),
+                // A connection that stood for long may have been closed meanwhile.
+                Ok(Err(Trouble::Broke(_))) if !retried && self.route.entry().method != Method::Delete => {
+                    retried = true;
+                }
+                Ok(Err(Trouble::Broke(error))) => return Err(remote::broke(remote, &error)),
+                Err(_) => return Err(reach::no_remote_answer(&remote.name(), self.client.answer_timeout)),
+            }
+        };
+        self.judge(response).await
+    }
+
+    /// Turns what is no success into a failure.
+    async fn judge(&self, response: Response<Incoming>) -> Result<Response<Incoming>, Failure> {
         if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
         }
         Err(refused(response, self.client.answer_timeout).await)
     }
 
-    fn request(&self, socket: &Path, key: Option<&str>) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(
+        &self,
+        uri: impl Fn(&str) -> hyper::Uri,
+        key: Option<&str>,
+    ) -> Result<Request<Full<Bytes>>, Failure> {
         let mut path = self.route.path(&self.parts);
         for (i, (name, value)) in self.query.iter().enumerate() {
             path.push(if i == 0 { '?' } else { '&' });
@@ -230,8 +296,8 @@ impl<'c> Call<'c> {
         }
         let mut request = Request::builder()
             .method(self.route.entry().method.as_str())
-            .uri(hyperlocal::Uri::new(socket, &path))
-            .header(header::HOST, "localhost")
+            .uri(uri(&path))
+            .header(header::HOST, if self.client.is_remote() { remote::MANAGER } else { "localhost" })
             .header(header::USER_AGENT, concat!("orcactl/", env!("CARGO_PKG_VERSION")));
         for (name, value) in &self.headers {
             request = request.header(*name, value);

@@ -62,6 +62,15 @@ pub fn no_answer(socket: &Path, timeout: Span) -> Failure {
         .hint("--answer-timeout 60s waits longer")
 }
 
+/// For a manager that was reached and says nothing.
+pub fn no_remote_answer(name: &str, timeout: Span) -> Failure {
+    Failure::new(format!("the manager at {name} does not answer"))
+        .exit(exit::UNREACHABLE)
+        .because(format!("no answer came within {timeout}"))
+        .hint("on the manager: systemctl status orcad, and journalctl -u orcad -e")
+        .hint("--answer-timeout 60s waits longer")
+}
+
 /// The operating system's error behind an error.
 fn cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
     let mut next = Some(error);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Zsh};
+use orca_api::cluster::{CertificateView, TokenView};
 use orca_api::control::{List, NodeView, TaskView};
 use orca_api::error::exit;
 use orca_api::route::Route;
@@ -17,11 +18,11 @@ use serde::de::DeserializeOwned;
 
 use super::Outcome;
 use crate::cli::cluster::Shell;
-use crate::cli::{self, SOCKET_DEFAULT};
+use crate::cli::{self, Color, Global, Typed};
 use crate::client::Client;
 use crate::output::error::Failure;
 use crate::output::printer::Printer;
-use crate::settings::Settings;
+use crate::settings::{Settings, context};
 
 /// The variable by which a shell asks.
 const VARIABLE: &str = "COMPLETE";
@@ -68,6 +69,39 @@ pub fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, items)
 }
 
+/// Ids of join tokens.
+pub fn tokens(current: &OsStr) -> Vec<CompletionCandidate> {
+    let list: Option<List<TokenView>> = ask(Route::TokenList);
+    let items = list
+        .into_iter()
+        .flat_map(|list| list.items)
+        .map(|token| (token.id.to_string(), format!("{}, until {}", token.role, token.expires_at)));
+    candidates(current, items)
+}
+
+/// Ids of certificates of people.
+pub fn certificates(current: &OsStr) -> Vec<CompletionCandidate> {
+    let list: Option<List<CertificateView>> = ask(Route::CertificateList);
+    let items = list.into_iter().flat_map(|list| list.items).map(|certificate| {
+        (certificate.id.to_string(), format!("{}, {}", certificate.name, certificate.role))
+    });
+    candidates(current, items)
+}
+
+/// Settings of the cluster, with the `=` after them.
+pub fn settings(current: &OsStr) -> Vec<CompletionCandidate> {
+    let items = super::cluster::set::KEYS.iter().map(|(key, help)| (format!("{key}="), (*help).to_owned()));
+    candidates(current, items)
+}
+
+/// Names of contexts.
+pub fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
+    let names = context::names().unwrap_or_default().into_iter();
+    let items = names.map(|name| (name.to_string(), String::new()));
+    let local = (context::LOCAL.to_owned(), "the socket of this machine".to_owned());
+    candidates(current, std::iter::once(local).chain(items))
+}
+
 fn candidates(current: &OsStr, items: impl Iterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
     let current = current.to_string_lossy();
     items
@@ -77,14 +111,19 @@ fn candidates(current: &OsStr, items: impl Iterator<Item = (String, String)>) ->
 }
 
 fn ask<T: DeserializeOwned>(route: Route) -> Option<T> {
-    let socket = std::env::var_os("ORCA_SOCKET")
-        .filter(|path| !path.is_empty())
-        .unwrap_or_else(|| SOCKET_DEFAULT.into());
-    let settings =
-        Settings { socket: socket.into(), answer_timeout: Span::from_ms(PATIENCE.as_millis() as u64) };
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let global = Global {
+        socket: set("ORCA_SOCKET").map(Into::into),
+        host: set("ORCA_HOST"),
+        context: set("ORCA_CONTEXT"),
+        typed: Typed::default(),
+        answer_timeout: Span::from_ms(PATIENCE.as_millis() as u64),
+        color: Color::Never,
+    };
+    let settings = Settings::new(&global).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     runtime.block_on(async {
-        let client = Client::new(&settings);
+        let client = Client::new(&settings).ok()?;
         let asked = client.call(route).answer::<T>();
         tokio::time::timeout(PATIENCE, asked).await.ok()?.ok().map(|answer| answer.body)
     })

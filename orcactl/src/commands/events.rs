@@ -29,7 +29,8 @@ pub async fn run(client: &Client, printer: Printer, args: &EventsArgs) -> Outcom
         return follow(client, &printer, args).await;
     }
     let call = client.call(Route::Events).query("limit", args.limit).query_some("since", args.since.as_ref());
-    let answer = call.query_some("task", args.task.as_ref()).answer::<List<EventView>>().await?;
+    let call = call.query_some("task", args.task.as_ref()).query_some("node", args.node.as_ref());
+    let answer = call.answer::<List<EventView>>().await?;
     if printer.format() == Format::Json {
         printer.json(&answer.body.items)?;
         return Ok(exit::OK);
@@ -74,7 +75,7 @@ async fn stream(
     tries: &mut u32,
 ) -> Result<(), Failure> {
     let call = client.call(Route::Events).header("accept", "text/event-stream").query("follow", true);
-    let call = call.query_some("task", args.task.as_ref());
+    let call = call.query_some("task", args.task.as_ref()).query_some("node", args.node.as_ref());
     let call = match &*last {
         Some(id) => call.header("last-event-id", id),
         None => call.query("limit", args.limit).query_some("since", args.since.as_ref()),

@@ -5,8 +5,9 @@
 
 use orca_api::error::exit;
 
+use crate::cli::cluster::{CaCommand, ClusterCommand};
 use crate::cli::debug::DebugCommand;
-use crate::cli::node::{NodeCommand, RoleCommand};
+use crate::cli::node::{ManagerCommand, NodeCommand, WorkerCommand};
 use crate::cli::task::TaskCommand;
 use crate::cli::{Cli, Command, Output};
 use crate::client::Client;
@@ -14,7 +15,9 @@ use crate::output::error::Failure;
 use crate::output::printer::Printer;
 use crate::settings::Settings;
 
+pub mod cluster;
 pub mod completion;
+pub mod context;
 pub mod debug;
 pub mod doctor;
 pub mod events;
@@ -37,31 +40,75 @@ pub async fn run(cli: Cli) -> u8 {
 }
 
 async fn dispatch(cli: Cli) -> Outcome {
+    // Contexts are files: one that is broken must not keep its own commands from running.
+    if let Command::Context(command) = cli.command {
+        return context::run(command);
+    }
+    if let Command::Completion(args) = cli.command {
+        return completion::run(args.shell);
+    }
     let settings = Settings::new(&cli.global)?;
-    let client = Client::new(&settings);
+    let here = || settings.here().and_then(|settings| Client::new(&settings));
+    let client = Client::new(&settings)?;
     match cli.command {
         Command::Task(command) => task(&client, command).await,
-        Command::Node(NodeCommand::List(args)) => node::list::run(&client, printer(args.output)).await,
-        Command::Node(NodeCommand::Inspect(args)) => {
-            node::inspect::run(&client, printer(args.output), &args.nodes).await
-        }
-        Command::Node(NodeCommand::Pause(args)) => {
-            node::availability::pause(&client, printer(args.output), &args.nodes).await
-        }
-        Command::Node(NodeCommand::Activate(args)) => {
-            node::availability::activate(&client, printer(args.output), &args.nodes).await
-        }
-        Command::Manager(RoleCommand::Start(args)) => {
-            role::start::manager(&client, printer(args.output)).await
-        }
-        Command::Worker(RoleCommand::Start(args)) => role::start::worker(&client, printer(args.output)).await,
+        Command::Node(command) => node(&client, command).await,
+        Command::Manager(command) => manager(&here()?, command).await,
+        Command::Worker(command) => worker(&here()?, command).await,
+        Command::Cluster(command) => cluster(&client, command).await,
         Command::Status(args) => status::run(&client, printer(args.output)).await,
         Command::Top(args) => top::run(&client, printer(args.output), &args).await,
-        Command::Doctor(args) => doctor::run(&client, printer(args.output)).await,
+        Command::Doctor(args) => doctor::run(&here()?, printer(args.output)).await,
         Command::Events(args) => events::run(&client, printer(args.output), &args).await,
         Command::Version(args) => version::run(&client, printer(args.output)).await,
-        Command::Debug(DebugCommand::Bundle(args)) => debug::bundle::run(&client, &args).await,
-        Command::Completion(args) => completion::run(args.shell),
+        Command::Debug(DebugCommand::Bundle(args)) => debug::bundle::run(&here()?, &args).await,
+        Command::Context(_) | Command::Completion(_) => Ok(exit::OK),
+    }
+}
+
+async fn node(client: &Client, command: NodeCommand) -> Outcome {
+    match command {
+        NodeCommand::List(args) => node::list::run(client, printer(args.output)).await,
+        NodeCommand::Inspect(args) => node::inspect::run(client, printer(args.output), &args.nodes).await,
+        NodeCommand::Token(args) => node::token::run(client, args).await,
+        NodeCommand::Drain(args) => node::drain::run(client, printer(args.output), &args).await,
+        NodeCommand::Pause(args) => {
+            node::availability::pause(client, printer(args.output), &args.nodes).await
+        }
+        NodeCommand::Activate(args) => {
+            node::availability::activate(client, printer(args.output), &args.nodes).await
+        }
+        NodeCommand::Label(args) => node::label::run(client, printer(args.output), &args).await,
+        NodeCommand::Remove(args) => node::remove::run(client, printer(args.output), &args).await,
+        NodeCommand::ConfirmDown(args) => {
+            node::availability::confirm_down(client, printer(args.output), &args.nodes).await
+        }
+    }
+}
+
+async fn manager(client: &Client, command: ManagerCommand) -> Outcome {
+    match command {
+        ManagerCommand::Start(args) => role::manager::start(client, printer(args.output), &args).await,
+        ManagerCommand::Stop(args) => role::manager::stop(client, printer(args.output), &args).await,
+    }
+}
+
+async fn worker(client: &Client, command: WorkerCommand) -> Outcome {
+    match command {
+        WorkerCommand::Start(args) => role::worker::start(client, printer(args.output), &args).await,
+        WorkerCommand::Stop(args) => role::worker::stop(client, printer(args.output), &args).await,
+        WorkerCommand::Leave(args) => role::leave::run(client, printer(args.output), &args).await,
+    }
+}
+
+async fn cluster(client: &Client, command: ClusterCommand) -> Outcome {
+    match command {
+        ClusterCommand::Inspect(args) => cluster::inspect::run(client, printer(args.output)).await,
+        ClusterCommand::Set(args) => cluster::set::run(client, printer(args.output), &args.settings).await,
+        ClusterCommand::AdminCert(args) => cluster::certificate::run(client, args).await,
+        ClusterCommand::Ca(CaCommand::Rotate(args)) => {
+            cluster::ca::rotate(client, printer(args.output), &args).await
+        }
     }
 }
 
@@ -71,7 +118,7 @@ async fn task(client: &Client, command: TaskCommand) -> Outcome {
         TaskCommand::Stop(args) => task::stop::run(client, printer(args.output), &args).await,
         TaskCommand::Restart(args) => task::restart::run(client, printer(args.output), &args).await,
         TaskCommand::Remove(args) => task::remove::run(client, printer(args.output), &args).await,
-        TaskCommand::List(args) => task::list::run(client, printer(args.output), &args.filter).await,
+        TaskCommand::List(args) => task::list::run(client, printer(args.output), &args).await,
         TaskCommand::Inspect(args) => task::inspect::run(client, printer(args.output), &args.names).await,
         TaskCommand::Explain(args) => task::explain::run(client, printer(args.output), &args).await,
         TaskCommand::Logs(args) => task::logs::run(client, &args).await,

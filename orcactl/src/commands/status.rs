@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use orca_api::cluster::LinkView;
 use orca_api::control::{NodeView, Status};
 use orca_api::error::exit;
 use orca_api::route::Route;
@@ -50,7 +51,10 @@ fn show(printer: &Printer, status: &Status, now: Time, items: usize) -> Result<(
             words::age(status.started_at, now)
         ),
     )?;
-    row("nodes", counts(&status.nodes))?;
+    match &status.link {
+        Some(link) => row("manager", way(link, now))?,
+        None => row("nodes", counts(&status.nodes))?,
+    }
     row("tasks", counts(&status.tasks))?;
     row("cpu", cpu(&status.node_list))?;
     row("memory", memory(&status.node_list))?;
@@ -64,6 +68,16 @@ fn show(printer: &Printer, status: &Status, now: Time, items: usize) -> Result<(
         printer.line(format!("! {more} more: orcactl status -o wide"))?;
     }
     Ok(())
+}
+
+/// How a worker reaches its manager.
+fn way(link: &LinkView, now: Time) -> String {
+    let managers = words::plain(&link.managers.join(", "));
+    let since = words::age(link.since, now);
+    match link.state.as_str() {
+        "connected" => format!("{GOOD}connected{GOOD:#} to {managers} for {since}; type the rest there"),
+        state => format!("{WARN}{}{WARN:#} for {since}: {managers}", words::plain(state)),
+    }
 }
 
 fn counts<K: ToString>(by: &BTreeMap<K, u32>) -> String {

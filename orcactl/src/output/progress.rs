@@ -4,8 +4,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use orca_api::control::TaskView;
 use orca_api::task::Reason;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::printer::Printer;
-use super::words;
+use super::{table, words};
+use crate::terminal;
 
 /// What is shown of one task while one waits for it.
 #[derive(Debug)]
@@ -84,6 +87,69 @@ impl Drop for Board {
     }
 }
 
+/// Several lines that move, on a terminal; nothing elsewhere.
+#[derive(Debug)]
+pub struct Lines(Option<ProgressBar>);
+
+impl Lines {
+    /// With nothing on it.
+    pub fn new(printer: &Printer) -> Self {
+        Self(printer.is_live().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            // The template is a constant; the fallback only shows less.
+            bar.set_style(
+                ProgressStyle::with_template("{spinner} {elapsed}\n{msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
+            bar.enable_steady_tick(std::time::Duration::from_millis(100));
+            bar
+        }))
+    }
+
+    /// Whether there is a terminal to move them on.
+    pub fn is_live(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Shows the lines as they are now, as many as the terminal has room for.
+    pub fn show(&self, lines: &[String]) {
+        let Some(bar) = &self.0 else { return };
+        let (columns, rows) = terminal::size(std::io::stderr()).unwrap_or((80, 24));
+        let room = usize::from(rows).saturating_sub(4).max(1);
+        let mut text: Vec<String> = lines
+            .iter()
+            .take(room)
+            .map(|line| {
+                let plain = anstream::adapter::strip_str(line).to_string();
+                let width = usize::from(columns).saturating_sub(3);
+                // A line that is too long would wrap, and the lines below would not be taken away again.
+                if plain.width() > width { table::cut(&plain, width) } else { line.clone() }
+            })
+            .map(|line| format!("  {line}"))
+            .collect();
+        if lines.len() > room {
+            text.push(format!("  … and {} more", lines.len() - room));
+        }
+        bar.set_message(text.join("\n"));
+    }
+
+    /// Says something that stays.
+    pub fn note(&self, printer: &Printer, text: &str) {
+        match &self.0 {
+            Some(bar) => bar.suspend(|| printer.note(text)),
+            None => printer.note(text),
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// What is being done by a command that takes a while; seen on a terminal only.
 #[derive(Debug)]
 pub struct Activity(Option<ProgressBar>);
@@ -103,6 +169,14 @@ impl Activity {
     pub fn say(&self, text: &str) {
         if let Some(bar) = &self.0 {
             bar.set_message(words::plain(text));
+        }
+    }
+
+    /// Says something that stays.
+    pub fn note(&self, printer: &Printer, text: &str) {
+        match &self.0 {
+            Some(bar) => bar.suspend(|| printer.note(text)),
+            None => printer.note(text),
         }
     }
 

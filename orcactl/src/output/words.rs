@@ -58,6 +58,11 @@ pub fn age(at: Time, now: Time) -> String {
     short(now.since(at))
 }
 
+/// How long ago, in words: `3m ago`.
+pub fn ago(at: Time, now: Time) -> String {
+    format!("{} ago", age(at, now))
+}
+
 /// The point in time by the local clock, and how far it is: `2026-11-24 13:05:10 (3m ago)`.
 pub fn moment(at: Time, now: Time) -> String {
     let far = if at > now { format!("in {}", short(at.since(now))) } else { format!("{} ago", age(at, now)) };
@@ -161,6 +166,16 @@ pub fn cpu(cpus: f64) -> String {
     format!("{cpus:.2}")
 }
 
+/// How far a clock is off: `+2.1s`, `-3m`; nothing below a tenth of a second.
+pub fn clock(ahead_ms: i64) -> String {
+    let sign = if ahead_ms < 0 { '-' } else { '+' };
+    match ahead_ms.unsigned_abs() {
+        0..100 => "ok".to_owned(),
+        ms @ 100..60_000 => format!("{sign}{}.{}s", ms / 1000, ms % 1000 / 100),
+        ms => format!("{sign}{}", short(Span::from_ms(ms))),
+    }
+}
+
 /// `1 task`, `2 tasks`.
 pub fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
@@ -176,6 +191,13 @@ mod tests {
             [(0, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (7200, "2h"), (172_800, "2d")]
         {
             assert_eq!(short(Span::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn clocks_are_told_to_a_tenth_of_a_second() {
+        for (ms, text) in [(99, "ok"), (-2150, "-2.1s"), (59_999, "+59.9s"), (-180_000, "-3m")] {
+            assert_eq!(clock(ms), text);
         }
     }
 

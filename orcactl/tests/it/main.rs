@@ -2,9 +2,13 @@
 //!
 //! The snapshots are the specification of the face. Review reads their diff.
 
+mod cluster;
+mod context;
 mod debug;
 mod errors;
 mod exec;
+mod join;
+mod network;
 mod node;
 mod role;
 mod run;

@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::json;
 
+use crate::cluster;
 use crate::run::run;
 use crate::server::{Reply, Server};
 use crate::views;
@@ -25,11 +26,33 @@ fn inspect() {
 }
 
 #[test]
+fn of_many_machines() {
+    let mut nodes: Vec<serde_json::Value> =
+        views::nodes().iter().map(|node| serde_json::to_value(node).unwrap()).collect();
+    nodes.push(views::far_node());
+    let server = || Server::new().json("GET /v1/nodes", &views::list(nodes.clone()));
+    assert_snapshot!("node_list_skew", run(&server(), "node list"));
+    assert_snapshot!("node_list_skew_wide", run(&server(), "node list -o wide"));
+    let mut detail = views::node_detail();
+    detail.as_object_mut().unwrap().extend(views::far_node().as_object().unwrap().clone());
+    detail["data_center"] = json!("north");
+    detail["differs"] = json!(["label rack: b, not a"]);
+    detail["drain"] = cluster::drain(&[
+        ("web", Some("n1"), "starting on n1", None),
+        ("db", None, "", Some("its volume is here")),
+    ]);
+    let server = Server::new().json("GET /v1/nodes/n3", &detail);
+    assert_snapshot!("node_inspect_far", run(&server, "node inspect n3"));
+}
+
+#[test]
 fn availability() {
     let server = Server::new().json("PUT /v1/nodes/n1/availability", &views::nodes()[0]);
     assert_snapshot!("node_pause", run(&server, "node pause n1"));
     let server = Server::new().json("PUT /v1/nodes/n1/availability", &views::nodes()[0]);
     assert_snapshot!("node_activate", run(&server, "node activate -o name n1"));
+    let server = Server::new().json("POST /v1/nodes/n2/confirm-down", &views::nodes()[1]);
+    assert_snapshot!("node_confirm_down", run(&server, "node confirm-down n2"));
 }
 
 fn status(attention: serde_json::Value) -> serde_json::Value {
@@ -61,6 +84,20 @@ fn the_status() {
     assert_snapshot!("status_json", run(&server, "status -o json"));
 }
 
+#[test]
+fn the_status_of_a_worker() {
+    let with = |link: serde_json::Value| {
+        let mut value = status(json!([]));
+        value["roles"] = json!(["worker"]);
+        value["link"] = link;
+        Server::new().json("GET /v1/status", &value)
+    };
+    let link = json!({"managers": ["10.0.0.1:7443"], "state": "connected", "since": "2026-11-01T12:00:00Z"});
+    assert_snapshot!("status_worker", run(&with(link), "status"));
+    let link = json!({"managers": ["10.0.0.1:7443"], "state": "connecting", "since": "2026-11-01T12:00:00Z"});
+    assert_snapshot!("status_worker_alone", run(&with(link), "status"));
+}
+
 fn event(revision: u64, kind: &str, message: &str) -> serde_json::Value {
     json!({
         "revision": revision, "index": 0, "at": "2026-11-01T12:00:00Z", "kind": kind, "task": "7ZK3M0000000WEB1", "task_name": "web",
@@ -74,7 +111,7 @@ fn events() {
     let list = json!({"items": [event(417, "task.state", "exited with 1")], "revision": 418});
     let server = || Server::new().json("GET /v1/events", &list);
     assert_snapshot!("events", run(&server(), "events --task web --since 400 -n 5"));
-    assert_snapshot!("events_wide", run(&server(), "events -o wide"));
+    assert_snapshot!("events_wide", run(&server(), "events -o wide --node n1"));
     assert_snapshot!("events_json", run(&server(), "events -o json"));
     let server = Server::new().json("GET /v1/events", &json!({"items": [], "revision": 418}));
     assert_snapshot!("events_none", run(&server, "events"));

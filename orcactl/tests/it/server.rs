@@ -84,6 +84,42 @@ impl Server {
         });
     }
 
+    /// Listens on the network as well, for HTTP/2 and HTTP/1.1 as the connection agrees on.
+    pub fn network(&self, config: rustls::ServerConfig) -> std::net::SocketAddr {
+        let _inside = self.runtime.enter();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let (replies, asked, keys) = (self.replies.clone(), self.asked.clone(), self.keys.clone());
+        self.runtime.spawn(async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                let (replies, asked, keys) = (replies.clone(), asked.clone(), keys.clone());
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let service = service_fn(move |request| {
+                        answer(request, replies.clone(), asked.clone(), keys.clone())
+                    });
+                    let stream = TokioIo::new(stream);
+                    if h2 {
+                        let executor = hyper_util::rt::TokioExecutor::new();
+                        let _ = hyper::server::conn::http2::Builder::new(executor)
+                            .serve_connection(stream, service)
+                            .await;
+                    } else {
+                        let connection = hyper::server::conn::http1::Builder::new();
+                        let _ = connection.serve_connection(stream, service).with_upgrades().await;
+                    }
+                });
+            }
+        });
+        address
+    }
+
     /// Where it listens.
     pub fn socket(&self) -> &Path {
         &self.socket

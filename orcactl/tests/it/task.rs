@@ -196,3 +196,24 @@ fn stats() {
     let server = Server::new().json("GET /v1/tasks/web/stats", &measured);
     assert_snapshot!("stats_of_one", run(&server, "task stats -o wide web"));
 }
+
+#[test]
+fn logs_of_several_are_merged_by_time() {
+    let line = |second: u32, text: &str| json!({"type": "line", "time": format!("2026-11-01T12:00:{second:02}Z"), "stream": "stdout", "attempt": 1, "text": text});
+    let body = |lines: &[serde_json::Value]| Reply::Body(200, "application/x-ndjson", self::lines(lines));
+    let note = json!({"type": "note", "text": "attempt 1 ended"});
+    let away = Problem::new(Code::NodeAway, "n3 does not answer");
+    let server = || {
+        Server::new()
+            .reply("GET /v1/tasks/web/logs", body(&[line(1, "one"), line(4, "four"), note.clone()]))
+            .reply("GET /v1/tasks/api-2/logs", body(&[line(2, "two"), line(3, "three"), line(5, "five")]))
+            .problem("GET /v1/tasks/db/logs", &away)
+    };
+    assert_snapshot!("logs_merged", run(&server(), "task logs web api-2 db"));
+    assert_snapshot!("logs_merged_json", run(&server(), "task logs -q -o json web api-2"));
+    let followed = run(&server(), "task logs --follow -t web api-2");
+    assert!(followed.contains("api-2 | 2026-11-01T12:00:05.000Z five"), "{followed}");
+    let missing = Problem::new(Code::NoSuchTask, "there is no task gone");
+    let server = server().problem("GET /v1/tasks/gone/logs", &missing);
+    assert_snapshot!("logs_merged_missing", run(&server, "task logs web gone"));
+}

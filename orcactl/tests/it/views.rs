@@ -108,6 +108,18 @@ pub fn nodes() -> Vec<NodeView> {
     .unwrap()
 }
 
+/// A node of another machine, with all that is known of one.
+pub fn far_node() -> Value {
+    let mut value = serde_json::to_value(&nodes()[1]).unwrap();
+    let more = json!({
+        "name": "n3", "id": "7ZK3M0000000N3D1", "roles": ["worker"], "state": "ready", "availability": "draining",
+        "conditions": ["clock_skew"], "version": "0.0.9", "address": "10.0.0.3", "clock_ahead_ms": -2150,
+        "certificate_expires_at": "2027-01-20T12:00:00Z",
+    });
+    value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    value
+}
+
 /// A node with everything.
 pub fn node_detail() -> Value {
     let mut value = serde_json::to_value(&nodes()[0]).unwrap();

@@ -86,7 +86,8 @@ fn each_flag_and_example_is_in_its_page() {
     for word in root.get_subcommands().filter(|word| !word.is_hide_set()) {
         let text = &pages[&format!("orcactl-{}.1", word.get_name())];
         let below = word.get_subcommands().filter(|sub| !sub.is_hide_set());
-        for command in below.chain([word]) {
+        let deeper = word.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in below.chain(deeper.filter(|sub| !sub.is_hide_set())).chain([word]) {
             for arg in command.get_arguments().filter(|arg| !arg.is_global_set() && !arg.is_hide_set()) {
                 if let Some(long) = arg.get_long() {
                     let flag = mdoc::literal(long);

@@ -115,6 +115,7 @@ fn of_word(command: &Command) -> String {
     page.section("SYNOPSIS");
     for verb in if verbs.is_empty() { vec![command] } else { verbs.clone() } {
         synopsis(&mut page, verb);
+        shown(verb).filter(|_| !verbs.is_empty()).for_each(|below| synopsis(&mut page, below));
     }
     page.section("DESCRIPTION").text("For example:").block(&examples(command)).mac("Pp");
     if verbs.is_empty() {
@@ -122,7 +123,8 @@ fn of_word(command: &Command) -> String {
     } else {
         page.text(&sentence(&about(command))).text("The commands are:");
     }
-    for verb in verbs {
+    // A verb may have verbs of its own, as `node token list`.
+    for verb in verbs.into_iter().flat_map(|verb| std::iter::once(verb).chain(shown(verb))) {
         page.mac(&format!("Ss {}", full(verb)));
         page.text(&sentence(&about(verb)));
         let aliases: Vec<String> = verb.get_visible_aliases().map(|a| format!("Cm {}", word(a))).collect();

@@ -115,7 +115,7 @@ routes! {
     NodeAvailability = Put "/v1/nodes/{node}/availability", Admin, "Allow or forbid new work on a node", "SetAvailability", "NodeView", [];
     /// Events.
     Events = Get "/v1/events", View, "What happened; with Accept: text/event-stream, also what happens", "", "events",
-        [("since", "a revision: only what came after it"), ("limit", "at most this many, the newest"), ("task", "only of this task"), ("follow", "true: go on")];
+        [("since", "a revision: only what came after it"), ("limit", "at most this many, the newest"), ("task", "only of this task"), ("node", "only of this node"), ("follow", "true: go on")];
     /// Plan of a drain.
     NodeDrainPlan = Get "/v1/nodes/{node}/drain", View, "What a drain of a node does, or would do", "", "DrainView", [];
     /// Labels of a node.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use hyper::{Response, header};
 use orca_api::control::EventView;
 use orca_api::error::{Code, Problem};
-use orca_api::id::TaskId;
+use orca_api::id::{NodeId, TaskId};
 use tokio::sync::{broadcast, mpsc};
 
 use super::control::{Call, Control, list as list_answer};
@@ -83,10 +83,21 @@ async fn read_ask(control: &Control, call: &Call) -> Result<Ask, Problem> {
         }),
         None => None,
     };
+    let node = match call.query.text("node") {
+        // So is a node.
+        Some(text) => Some(match text.parse::<NodeId>() {
+            Ok(id) => id,
+            Err(_) => {
+                let text = text.to_owned();
+                control.manager.read(move |manager, _| manager.find_node(&text)).await??
+            }
+        }),
+        None => None,
+    };
     Ok(Ask {
         since,
         limit,
-        filter: EventFilter { task, node: None },
+        filter: EventFilter { task, node },
         follow: accepts || call.query.flag("follow")?,
     })
 }
@@ -219,7 +230,8 @@ impl Reader {
     /// Writes an event, unless it was written before or is not wanted.
     async fn event(&mut self, event: &EventView) -> Result<(), Over> {
         let at = place_of(event);
-        let wanted = self.filter.task.is_none_or(|task| event.task == Some(task));
+        let wanted = self.filter.task.is_none_or(|task| event.task == Some(task))
+            && self.filter.node.is_none_or(|node| event.node == Some(node));
         if !wanted || self.last.is_some_and(|last| at <= last) {
             return Ok(());
         }

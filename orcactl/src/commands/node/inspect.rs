@@ -1,5 +1,6 @@
 //! `orcactl node inspect`.
 
+use orca_api::cluster::DrainView;
 use orca_api::control::{NodeDetail, Status, TaskView};
 use orca_api::load::NodeLoad;
 use orca_api::route::Route;
@@ -61,6 +62,12 @@ fn show(printer: &Printer, detail: &NodeDetail, now: Time) -> Result<(), Failure
     for condition in &node.conditions {
         row("attention", format!("{condition}: {}", condition.hint()))?;
     }
+    if let Some(drain) = &detail.drain {
+        show_drain(printer, drain, now)?;
+    }
+    for difference in &detail.differs {
+        row("differs", format!("{}: orcactl node label {} --accept", words::plain(difference), node.name))?;
+    }
     row("id", node.id.to_string())?;
     row("roles", list::roles(node))?;
     row("since", words::moment(node.since, now))?;
@@ -79,6 +86,19 @@ fn show(printer: &Printer, detail: &NodeDetail, now: Time) -> Result<(), Failure
         )),
     )?;
     let used = node.cpu.used.map(|used| format!(", {} used", words::cpu(used.cpus()))).unwrap_or_default();
+    if let Some(address) = &node.address {
+        row("address", words::plain(address))?;
+        row(
+            "clock",
+            match words::clock(node.clock_ahead_ms).as_str() {
+                "ok" => "as the manager's".to_owned(),
+                off => format!("{off} against the manager's"),
+            },
+        )?;
+    }
+    if let Some(expires) = node.certificate_expires_at {
+        row("cert", format!("good until {}; it is renewed by itself", words::moment(expires, now)))?;
+    }
     row(
         "cpu",
         format!(
@@ -103,9 +123,33 @@ fn show(printer: &Printer, detail: &NodeDetail, now: Time) -> Result<(), Failure
         let labels: Vec<String> = detail.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         row("labels", words::plain(&labels.join(" ")))?;
     }
+    if !detail.data_center.is_empty() && detail.data_center != "default" {
+        row("place", format!("data center {}", words::plain(&detail.data_center)))?;
+    }
     if !detail.tasks_on_node.is_empty() {
         printer.line(format!("\n{BOLD}tasks{BOLD:#}"))?;
         printer.table(&tasks(&detail.tasks_on_node, now))?;
+    }
+    Ok(())
+}
+
+fn show_drain(printer: &Printer, drain: &DrainView, now: Time) -> Result<(), Failure> {
+    let row = |head: &str, text: String| printer.line(format!("  {head:<10}{text}"));
+    let since = drain.since.map(|since| format!("since {}, ", words::age(since, now))).unwrap_or_default();
+    let deadline = drain.deadline.map(|at| format!(", what is left is stopped at {}", words::local(at)));
+    row(
+        "drain",
+        format!(
+            "{since}{} left{}",
+            words::count(drain.tasks.len() as u64, "task"),
+            deadline.unwrap_or_default()
+        ),
+    )?;
+    for task in &drain.tasks {
+        match &task.blocked {
+            Some(why) => row("", format!("{}: blocked: {}", task.name, words::plain(why)))?,
+            None => row("", format!("{}: {}", task.name, words::plain(&task.step)))?,
+        }
     }
     Ok(())
 }

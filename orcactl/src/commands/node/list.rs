@@ -1,11 +1,15 @@
 //! `orcactl node list`.
 
+use std::collections::BTreeMap;
+
+use anstyle::Style;
 use orca_api::control::{List, NodeView};
 use orca_api::error::exit;
-use orca_api::node::Availability;
+use orca_api::node::{Availability, Condition, NodeState};
 use orca_api::route::Route;
 use orca_api::units::Time;
 
+use crate::cli::Format;
 use crate::client::Client;
 use crate::commands::Outcome;
 use crate::output::printer::{BAD, Printer};
@@ -22,6 +26,11 @@ pub async fn run(client: &Client, printer: Printer) -> Outcome {
         |node| node.name.to_string(),
         |wide| table(&nodes, answer.now, wide),
     )?;
+    if printer.format() == Format::Table
+        && let Some(text) = skew(&nodes)
+    {
+        printer.note(text);
+    }
     Ok(exit::OK)
 }
 
@@ -29,7 +38,8 @@ pub async fn run(client: &Client, printer: Printer) -> Outcome {
 pub(super) fn table(nodes: &[NodeView], now: Time, wide: bool) -> Table {
     let mut heads = vec!["NAME", "ROLES", "STATE", ">TASKS", "CPU RESERVED", "MEMORY RESERVED", "SINCE"];
     if wide {
-        heads.extend(["CPU USED", "MEMORY USED", "DISK RESERVED", "VERSION", "ENGINE", "ID"]);
+        heads.extend(["CPU USED", "MEMORY USED", "DISK RESERVED", "VERSION", "ENGINE"]);
+        heads.extend(["ADDRESS", "CLOCK", "CERTIFICATE", "ID"]);
     }
     let mut table = Table::new(&heads);
     for node in nodes {
@@ -56,12 +66,50 @@ pub(super) fn table(nodes: &[NodeView], now: Time, wide: bool) -> Table {
                 Cell::from(format!("{} of {}", node.disk.reserved, node.disk.total)),
                 Cell::from(&node.version),
                 Cell::from(&node.engine),
+                Cell::from(node.address.as_deref().unwrap_or_default()),
+                clock(node),
+                certificate(node, now),
                 Cell::from(node.id),
             ]);
         }
         table.row(row);
     }
     table
+}
+
+/// How far a node's clock is off, where that can be seen: `+2.1s`.
+fn clock(node: &NodeView) -> Cell {
+    let skewed = node.conditions.contains(&Condition::ClockSkew);
+    Cell::styled(words::clock(node.clock_ahead_ms), if skewed { BAD } else { Style::new() })
+}
+
+/// For how long a node's certificate is still good.
+fn certificate(node: &NodeView, now: Time) -> Cell {
+    match node.certificate_expires_at {
+        None => Cell::from(""),
+        Some(at) if at <= now => Cell::styled("expired", BAD),
+        Some(at) => Cell::from(words::short(at.since(now))),
+    }
+}
+
+/// Which versions run where, where they differ: `versions differ: 0.1.0 (n1, n2), 0.0.9 (n3)`.
+fn skew(nodes: &[NodeView]) -> Option<String> {
+    let mut by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for node in nodes.iter().filter(|node| node.state != NodeState::Left && !node.version.is_empty()) {
+        by.entry(&node.version).or_default().push(node.name.as_str());
+    }
+    if by.len() < 2 {
+        return None;
+    }
+    let each: Vec<String> = by
+        .iter()
+        .rev()
+        .map(|(version, names)| match names.as_slice() {
+            few if few.len() <= 3 => format!("{} ({})", words::plain(version), few.join(", ")),
+            many => format!("{} ({})", words::plain(version), words::count(many.len() as u64, "node")),
+        })
+        .collect();
+    Some(format!("versions of orcad differ: {}", each.join(", ")))
 }
 
 /// `manager,worker`.

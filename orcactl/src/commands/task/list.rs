@@ -5,6 +5,7 @@ use orca_api::error::exit;
 use orca_api::route::Route;
 use orca_api::units::Time;
 
+use crate::cli::task::ListArgs;
 use crate::client::Client;
 use crate::commands::Outcome;
 use crate::output::printer::Printer;
@@ -12,8 +13,10 @@ use crate::output::table::{Cell, Table};
 use crate::output::words;
 
 /// Prints the tasks, all pages of them.
-pub async fn run(client: &Client, printer: Printer, filter: &[String]) -> Outcome {
-    let filter = (!filter.is_empty()).then(|| filter.join(","));
+pub async fn run(client: &Client, printer: Printer, args: &ListArgs) -> Outcome {
+    let node = args.node.as_ref().map(|node| format!("node={node}"));
+    let filters: Vec<&str> = args.filter.iter().chain(&node).map(String::as_str).collect();
+    let filter = (!filters.is_empty()).then(|| filters.join(","));
     let mut tasks: Vec<TaskView> = Vec::new();
     let mut next: Option<String> = None;
     let now = loop {

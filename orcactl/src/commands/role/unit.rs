@@ -1,22 +1,17 @@
-//! `orcactl manager start` and `orcactl worker start`.
-//!
-//! Where orcad does not run, its unit is started first, and it is said so.
+//! The unit of orcad: where it does not run it is started, and it is said so.
 
 use std::process::Stdio;
 use std::time::Duration;
 
-use orca_api::control::{RolesView, VersionView};
+use orca_api::control::VersionView;
 use orca_api::error::exit;
 use orca_api::route::Route;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use crate::cli::Format;
 use crate::client::Client;
-use crate::commands::Outcome;
 use crate::output::error::Failure;
 use crate::output::printer::Printer;
-use crate::output::words;
 use crate::terminal;
 
 const UNIT: &str = "orcad.service";
@@ -24,32 +19,16 @@ const UNIT: &str = "orcad.service";
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Gives this node the manager role.
-pub async fn manager(client: &Client, printer: Printer) -> Outcome {
-    run(client, printer, Route::ManagerStart).await
-}
-
-/// Gives this node the worker role.
-pub async fn worker(client: &Client, printer: Printer) -> Outcome {
-    run(client, printer, Route::WorkerStart).await
-}
-
-async fn run(client: &Client, printer: Printer, route: Route) -> Outcome {
-    if let Err(failure) = client.call(Route::Version).answer::<VersionView>().await {
-        if !failure.is_unreachable() {
-            return Err(failure);
-        }
-        start_unit(client, &printer, failure).await?;
+/// Sees to it that orcad runs and answers.
+///
+/// # Errors
+/// It cannot be started, does not come up, or may not be asked.
+pub async fn running(client: &Client, printer: &Printer) -> Result<(), Failure> {
+    match client.call(Route::Version).answer::<VersionView>().await {
+        Err(failure) if failure.is_unreachable() => start_unit(client, printer, failure).await,
+        Err(failure) => Err(failure),
+        Ok(_) => Ok(()),
     }
-    let view = client.call(route).answer::<RolesView>().await?.body;
-    let roles: Vec<String> = view.roles.iter().map(ToString::to_string).collect();
-    if printer.format() == Format::Json {
-        printer.json(&view)?;
-    } else {
-        printer.line(roles.join(","))?;
-    }
-    printer.note(words::plain(&view.message));
-    Ok(exit::OK)
 }
 
 /// Starts orcad's unit, and waits until the socket answers.
