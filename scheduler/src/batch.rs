@@ -238,13 +238,13 @@ impl<'a, S: Score> Run<'a, S> {
             |shape| score.weights(ask, shape),
             |_| score.most_rise(dearest),
             |run, cell| {
-                for (bounds, _, rows) in cell.chunks() {
+                for (number, bounds) in cell.bounds().iter().enumerate() {
                     let bound = score.bound(ask, bounds);
                     if bounds.have_room(ask.need)
                         && bound <= dearest
                         && before.is_none_or(|before| bound > before)
                     {
-                        run.open(rows);
+                        run.open(cell.chunk(number));
                     }
                 }
             },

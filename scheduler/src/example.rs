@@ -69,7 +69,7 @@ fn the_example_decides_and_explains() {
     assert_eq!(Quiet.remedy(&ask, &candidate), "move the tasks of attic elsewhere");
     assert_eq!(Quiet.name(), "quiet");
     let cell = world.index.cells().first().expect("one node, one cell");
-    let (bounds, ..) = cell.chunks().next().expect("one chunk");
+    let bounds = cell.bounds().first().expect("one chunk");
     assert!(LittleMemory.bound(&ask, bounds) <= LittleMemory.cost(&ask, &row));
     assert_eq!(LittleMemory.parts(&ask, &row)[0].value, 4_000_000);
 }

@@ -272,11 +272,22 @@ impl Cell {
         Self { shape, rows: Vec::new(), classes: Vec::new(), prices: Vec::new(), chunks: Vec::new() }
     }
 
-    /// Its chunks: bounds, prices of [`LANES`] rows at a time, rows.
+    /// The bounds of its chunks, by number.
     #[inline]
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = (&Bounds, &[Prices], &[Row])> {
-        let parts = self.prices.chunks(CHUNK / LANES).zip(self.rows.chunks(CHUNK));
-        self.chunks.iter().zip(parts).map(|(bounds, (prices, rows))| (bounds, prices, rows))
+    pub(crate) fn bounds(&self) -> &[Bounds] {
+        &self.chunks
+    }
+
+    /// The rows of a chunk.
+    #[inline]
+    pub(crate) fn chunk(&self, number: usize) -> &[Row] {
+        &self.rows[number * CHUNK..self.rows.len().min((number + 1) * CHUNK)]
+    }
+
+    /// The rows of a chunk, [`LANES`] at a time, with their prices.
+    #[inline]
+    pub(crate) fn lanes(&self, number: usize) -> impl Iterator<Item = (&Prices, &[Row])> {
+        self.prices[number * (CHUNK / LANES)..].iter().zip(self.chunk(number).chunks(LANES))
     }
 
     /// Its chunks with their bounds and the classes of their rows.

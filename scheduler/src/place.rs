@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::{Ask, Rank};
 use crate::cost;
-use crate::index::{Cell, LANES};
+use crate::index::Cell;
 use crate::score::{self, Score};
 
 /// Where a task goes.
@@ -56,11 +56,11 @@ impl Ask<'_> {
 
     /// Looks for a better node in a cell.
     fn search<S: Score>(&self, score: &S, cell: &Cell, best: &mut Best) {
-        for (bounds, prices, rows) in cell.chunks() {
+        for (number, bounds) in cell.bounds().iter().enumerate() {
             if !bounds.have_room(self.need) || score.bound(self, bounds) > best.ceiling {
                 continue;
             }
-            for (prices, rows) in prices.iter().zip(rows.chunks(LANES)) {
+            for (prices, rows) in cell.lanes(number) {
                 if !score.may_cost(self, bounds.shape, prices, best.ceiling) {
                     continue;
                 }

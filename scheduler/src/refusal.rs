@@ -121,7 +121,7 @@ impl Ask<'_> {
     /// The one resource that every row lacks first, if bounds say so.
     fn short_everywhere(&self) -> Option<usize> {
         let mut everywhere = None;
-        for (bounds, ..) in self.world.index.cells().iter().flat_map(Cell::chunks) {
+        for bounds in self.world.index.cells().iter().flat_map(Cell::bounds) {
             let (short, _) = self.short_of(bounds).filter(|(_, misses)| *misses > 0)?;
             if *everywhere.get_or_insert(short) != short {
                 return None;
@@ -133,12 +133,15 @@ impl Ask<'_> {
     /// Counts so many nodes that pass by their class and all lack the same resource first.
     fn tally_short(&self, tally: &mut Tally, short: usize, passing: u32) {
         let mut nearest: Option<Nearest> = None;
-        for (bounds, _, rows) in self.world.index.cells().iter().flat_map(Cell::chunks) {
+        let cells = self.world.index.cells().iter();
+        for (cell, number, bounds) in
+            cells.flat_map(|cell| cell.bounds().iter().enumerate().map(move |(n, bounds)| (cell, n, bounds)))
+        {
             let misses = self.need[short].saturating_sub(bounds.free_most[short]);
             if nearest.is_some_and(|nearest| nearest.misses < misses) {
                 continue;
             }
-            for row in rows.iter().filter(|row| self.class_passes(row.class)) {
+            for row in cell.chunk(number).iter().filter(|row| self.class_passes(row.class)) {
                 let misses = self.need[short].saturating_sub(row.free[short]);
                 let this = Nearest { misses, id: row.id, slot: row.slot };
                 nearest = Some(nearest.map_or(this, |nearest| nearest.min(this)));
