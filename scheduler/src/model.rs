@@ -65,14 +65,19 @@ impl Resources {
 pub const UNRESERVED: Resources =
     Resources { cpu: Cpu::from_millis(100), memory: Bytes::mib(64), disk: Bytes::ZERO };
 
-/// What a node measures, as moving averages over about 30 s.
+/// What a node has in use besides what its tasks are held for, as moving averages over about 30 s.
+///
+/// A task counts with its reservation from the moment it is placed. What is measured comes on top, without the tasks' own
+/// use as far as that is reserved: were the larger of the two to count, a machine that is busy with other things would
+/// not grow dearer by new tasks until it is measured again, and would get all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
-    /// CPU in use by everything on the machine.
+    /// CPU in use by what is no task, and by tasks beyond their weight.
     pub cpu: Cpu,
-    /// Memory in use: total without what is available.
+    /// Memory in use, likewise: total without what is available.
     pub memory: Bytes,
-    /// Disk in use on the engine's data file system.
+    /// Disk in use on the engine's data file system, by whomever: here the larger of this and reservations counts, since
+    /// what a task wrote cannot be told apart.
     pub disk: Bytes,
     /// Time lost waiting, from the kernel's pressure files.
     pub pressure: Pressure,

@@ -125,9 +125,15 @@ impl Busy {
         self.pressure = [pressure.cpu, pressure.memory, pressure.io];
     }
 
-    /// The price of each resource of a machine of that shape: by weights or by what is measured, whichever is more.
+    /// The price of each resource of a machine of that shape: by weights and what is measured besides; of the disk by
+    /// whichever is more (see [`Load`]).
     pub(crate) fn prices(&self, shape: Shape) -> [u32; 3] {
-        let busy = pieces(std::array::from_fn(|r| self.weight[r].max(self.measured[r])));
+        let [cpu, memory, disk] = self.weight;
+        let busy = pieces([
+            cpu.saturating_add(self.measured[0]),
+            memory.saturating_add(self.measured[1]),
+            disk.max(self.measured[2]),
+        ]);
         std::array::from_fn(|r| cost::price(busy[r], shape.0[r], self.pressure[r]))
     }
 }

@@ -165,7 +165,23 @@ fn epvm_by_hand() {
 }
 
 #[test]
-fn measured_load_counts_where_it_exceeds_reservations() {
+fn busy_machines_share_a_burst_of_tasks() {
+    let (mut dice, _, mut scheduler, ids) = cluster(&[(4000, 8192), (4000, 8192), (4000, 8192)]);
+    for (id, busy) in ids.iter().zip([1500, 1501, 1502]) {
+        scheduler.set_load(*id, Load { cpu: resources(busy, 0, 0).cpu, ..Load::default() });
+    }
+    let request = wants(0, 0, Algorithm::Epvm);
+    for _ in 0..12 {
+        let node = scheduler.place(&request).expect("it fits").node;
+        let made = held(&mut dice, &request, node);
+        scheduler.hold(made);
+    }
+    let tasks: Vec<u32> = scheduler.summary().iter().map(|node| node.tasks).collect();
+    assert_eq!(tasks, [4, 4, 4], "nothing was measured in between");
+}
+
+#[test]
+fn measured_load_counts_beside_reservations() {
     let (_, _, mut scheduler, ids) = cluster(&[(4000, 8192), (4000, 8192)]);
     let request = wants(100, 64, Algorithm::Epvm);
     assert_eq!(scheduler.place(&request).map(|c| c.node), Ok(ids[0]), "equal nodes: the lower id");

@@ -182,7 +182,8 @@ impl Reference<'_> {
         let reserve = Self::numbers(node.reserve.cpu, node.reserve.memory, node.reserve.disk);
         let stalled = [load.pressure.cpu, load.pressure.memory, load.pressure.io];
         let (whole, weight) = (Self::whole(node), Self::pieces(Self::weight(self.request.resources)));
-        let busy = Self::pieces(std::array::from_fn(|r| used[r].max(measured[r] - reserve[r]).max(0.0)));
+        let beside: [f64; 3] = std::array::from_fn(|r| (measured[r] - reserve[r]).max(0.0));
+        let busy = Self::pieces([used[0] + beside[0], used[1] + beside[1], used[2].max(beside[2])]);
         let taking = || self.told.nodes.values().filter(|n| Self::open(n)).map(Self::whole);
         let term = |r: usize| {
             let share = |part: f64| if part == 0.0 { 0.0 } else { (6.0 * part / whole[r]).min(7.5) };

@@ -277,7 +277,9 @@ impl Turn<'_> {
         if self.m.member(node).is_none() {
             return;
         }
-        self.m.scheduler.set_load(node, super::place::load(&load));
+        let scheduler = &self.m.scheduler;
+        let besides = super::place::load(&load, |p| scheduler.held(p).map(|h| h.resources.weight()));
+        self.m.scheduler.set_load(node, besides);
         let now = self.now.boot_ms;
         let live = self.m.live.nodes.entry(node).or_default();
         let changed = load.machine.pressure.as_ref().is_some_and(|p| live.pressure.add(now, p));

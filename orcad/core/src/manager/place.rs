@@ -1,16 +1,16 @@
 //! From records to the scheduler's words, and placing a task.
 
-use orca_api::id::{NodeId, TaskId};
+use orca_api::id::{NodeId, PlacementId, TaskId};
 use orca_api::task::Reason;
 use orca_api::units::{Bytes, Cpu};
-use scheduler::{Held, Load, Node, Pressure, Request, Resources};
+use scheduler::{Held, Load, Node, Pressure, Request, Resources, Scheduler};
 
 use super::record::{NodeRecord, PlacementRecord, TaskRecord};
 use super::state::{LiveNode, Manager};
 use super::turn::Turn;
 
 /// A node in the scheduler's words.
-pub(super) fn node(record: &NodeRecord, live: Option<&LiveNode>) -> Node {
+pub(super) fn node(record: &NodeRecord, live: Option<&LiveNode>, scheduler: &Scheduler) -> Node {
     let facts = &record.facts;
     let capacity = record.capacity();
     let capacity = Resources { cpu: capacity.cpu, memory: capacity.memory, disk: capacity.disk };
@@ -28,15 +28,26 @@ pub(super) fn node(record: &NodeRecord, live: Option<&LiveNode>) -> Node {
     if let Some(live) = live {
         node.conditions.clone_from(&live.conditions);
         if let Some(measured) = &live.load {
-            node.load = load(measured);
+            node.load = load(measured, |p| scheduler.held(p).map(|h| h.resources.weight()));
         }
     }
     node
 }
 
-/// Measurements in the scheduler's words: averages, and pressure in per mille.
-pub(super) fn load(measured: &orca_api::load::NodeLoad) -> Load {
+/// Measurements in the scheduler's words: averages, and pressure in per mille. Tasks' own use counts as far as it is
+/// more than their weight, which the scheduler knows; `weight` gives that.
+pub(super) fn load(
+    measured: &orca_api::load::NodeLoad,
+    weight: impl Fn(PlacementId) -> Option<Resources>,
+) -> Load {
     let machine = &measured.machine;
+    let mut cpu = machine.cpu_average.max(0.0);
+    let mut memory = machine.memory_average;
+    for task in &measured.tasks {
+        let Some(weight) = weight(task.placement) else { continue };
+        cpu -= task.cpu_average.clamp(0.0, weight.cpu.millis() as f64 / 1000.0);
+        memory = memory.saturating_sub(task.memory.min(weight.memory.get()));
+    }
     let mille = |percent: f64| (percent * 10.0).clamp(0.0, 1000.0) as u16;
     let pressure = machine.pressure.as_ref().map_or_else(Pressure::default, |p| Pressure {
         cpu: mille(p.cpu_some),
@@ -46,8 +57,8 @@ pub(super) fn load(measured: &orca_api::load::NodeLoad) -> Load {
     let disk =
         machine.disks.iter().find(|d| d.role == "engine").map_or(0, |d| d.total.saturating_sub(d.free));
     Load {
-        cpu: Cpu::from_millis((machine.cpu_average.max(0.0) * 1000.0) as u64),
-        memory: Bytes::new(machine.memory_average),
+        cpu: Cpu::from_millis((cpu.max(0.0) * 1000.0) as u64),
+        memory: Bytes::new(memory),
         disk: Bytes::new(disk),
         pressure,
     }

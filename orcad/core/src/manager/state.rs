@@ -264,7 +264,7 @@ impl Manager {
             // A manager without a worker, and one that has left, are no candidates: nobody needs to hear why.
             Some(record) if record.is_worker() && record.state != NodeState::Left => {
                 let live = self.live.nodes.get(&node);
-                self.scheduler.set_node(super::place::node(record, live));
+                self.scheduler.set_node(super::place::node(record, live, &self.scheduler));
             }
             _ => {
                 self.scheduler.remove_node(node);
