@@ -11,7 +11,7 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 /// How long a head may take, counted from its first byte.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a connection may be idle between two requests.
-pub const IDLE_TIME: Duration = Duration::from_secs(120);
+pub const IDLE_TIME: Duration = Duration::from_mins(2);
 /// The largest body, in bytes.
 pub const BODY_BYTES_MAX: usize = orca_api::text::TEXT_BYTES_MAX;
 /// How long a body may take.
