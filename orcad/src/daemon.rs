@@ -428,6 +428,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         socket: docker.socket.clone(),
         pid_file: docker.socket.with_extension("pid"),
         parallel_pulls: docker.parallel_pulls as usize,
+        parallel_starts: docker.parallel_starts as usize,
         pull_stall: docker.pull_stall.std(),
         registry_config: docker.registry_config.clone(),
         log: match docker.log_driver {

@@ -151,6 +151,13 @@ fn remove() {
     let server =
         Server::new().json("DELETE /v1/tasks/web", &removed).json(ITSELF, &stopping).problem(ITSELF, &gone);
     assert_snapshot!("remove_force", run(&server, "task remove --force web"));
+    let mut away = views::task("web", State::Running, Some(Reason::StoppedByUser));
+    away.stale_since = Some(away.since);
+    let server = Server::new()
+        .json("DELETE /v1/tasks/web", &removed)
+        .json(ITSELF, &views::detail(&away))
+        .problem(ITSELF, &gone);
+    assert_snapshot!("remove_while_the_engine_is_away", run(&server, "task remove --force web"));
 }
 
 #[test]

@@ -211,6 +211,14 @@ pub static KEYS: &[Key] = &[
         get: |c| write(c.docker.parallel_pulls),
     },
     Key {
+        name: "docker.parallel_starts",
+        kind: Kind::Number,
+        takes: Takes::Restart,
+        doc: "How many containers are created, started or removed at once.",
+        set: |c, v| check::within(read(v)?, 1..=64).map(|v| c.docker.parallel_starts = v),
+        get: |c| write(c.docker.parallel_starts),
+    },
+    Key {
         name: "docker.pull_stall",
         kind: Kind::Text,
         takes: Takes::Restart,

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(30);
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn timed(write: Duration, head: Duration, idle: Duration) -> (Timed<DuplexStream>, DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(64);

@@ -1,10 +1,11 @@
 //! The control socket and the view socket: taken over from systemd, or bound by their paths.
 
 use std::fs::{self, DirBuilder};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use listenfd::ListenFd;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
@@ -22,6 +23,8 @@ const DESCRIPTOR: &str = "control";
 const VIEW_DESCRIPTOR: &str = "view";
 /// Connections that wait to be accepted: what systemd gives a socket unit by default is 4096; the kernel caps it.
 const BACKLOG: i32 = 4096;
+/// How long a connection must stay open to be somebody's: a process that was killed is gone sooner.
+const STAYS: Duration = Duration::from_millis(300);
 
 /// The control socket cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -180,12 +183,30 @@ fn clear(path: &Path) -> Result<(), SocketError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(refused(e)),
         Ok(metadata) if !metadata.file_type().is_socket() => Err(SocketError::InTheWay(path.to_owned())),
-        Ok(_) => match UnixStream::connect(path) {
-            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(refused),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(refused(e)),
-            Ok(_) => Err(SocketError::Answered(path.to_owned())),
+        Ok(_) => loop {
+            match UnixStream::connect(path) {
+                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+                    return fs::remove_file(path).map_err(refused);
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(e) => return Err(refused(e)),
+                Ok(stream) if stays(&stream) => return Err(SocketError::Answered(path.to_owned())),
+                // It was of a process that is going: the next connection is refused.
+                Ok(_) => {}
+            }
         },
+    }
+}
+
+/// Whether somebody keeps a connection open. The socket of a process that was killed accepts until the kernel has closed
+/// it, and then drops what it accepted; a daemon waits for a request.
+fn stays(mut stream: &UnixStream) -> bool {
+    if stream.set_read_timeout(Some(STAYS)).is_err() {
+        return true;
+    }
+    match stream.read(&mut [0]) {
+        Ok(n) => n > 0,
+        Err(e) => !matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe),
     }
 }
 
@@ -247,6 +268,17 @@ mod tests {
         drop(bound);
         assert!(path.exists());
         assert!(matches!(bind_path(&path, GROUP), Err(SocketError::InTheWay(_))));
+    }
+
+    #[test]
+    fn the_socket_of_a_process_that_is_going_is_not_another_daemon() {
+        let folder = folder();
+        let path = folder.path().join("orca.sock");
+        let going = StdListener::bind(&path).unwrap();
+        // As the kernel does at a process's end: what was accepted is dropped, and the socket with it.
+        let killed = std::thread::spawn(move || drop(going.accept()));
+        let (_listener, _bound) = bind_path(&path, GROUP).unwrap();
+        killed.join().unwrap();
     }
 
     #[test]

@@ -23,9 +23,6 @@ use crate::host::{self, Roots};
 use crate::metrics::Metrics;
 use crate::store::{CommitError, WorkerStore};
 
-/// Calls of the engine at the same time, besides pulls, stops and looks: more only makes each of them slower.
-const CALLS_MAX: usize = 16;
-
 /// The way to the worker core.
 pub type WorkerHandle = Handle<WorkerRole>;
 
@@ -90,6 +87,7 @@ impl WorkerRole {
         roots: Roots,
     ) -> Self {
         let cluster = watch::Sender::new(core.cluster());
+        let calls = Arc::new(Semaphore::new(engine.config().parallel_starts.max(1)));
         Self {
             core,
             store,
@@ -99,7 +97,7 @@ impl WorkerRole {
             outbox: Arc::default(),
             cluster,
             checks: watch::Sender::default(),
-            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            calls,
             running: TaskTracker::new(),
             changes: Vec::new(),
             effects: Vec::new(),

@@ -12,6 +12,7 @@
 //! terminal output that looks like a frame, and panics on a frame of unknown kind.
 
 pub mod demux;
+mod dropped;
 mod exec;
 mod logs;
 mod raw;

@@ -74,7 +74,7 @@ fn broken(n: usize, dice: &mut Dice) -> Vec<u8> {
         "health", "user", "pids", "nope",
     ][dice.roll(14)];
     match n % 20 {
-        0 => (0..1 + dice.roll(300)).map(|_| u8::try_from(dice.roll(256)).unwrap_or(0)).chain(*b"\r\n\r\n").collect(),
+        0 => (0..=dice.roll(300)).map(|_| u8::try_from(dice.roll(256)).unwrap_or(0)).chain(*b"\r\n\r\n").collect(),
         1 => post("/v1/tasks", "[".repeat(deep).as_bytes()),
         2 => post("/v1/tasks", format!("{{\"spec\":{}1{}}}", "{\"a\":".repeat(deep), "}".repeat(deep)).as_bytes()),
         // A name begins with a letter or digit: whatever the field's value, nothing is started.

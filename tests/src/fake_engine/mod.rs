@@ -121,6 +121,7 @@ impl FakeEngine {
             socket: self.socket(),
             pid_file: self.folder.path().join("docker.pid"),
             parallel_pulls: 3,
+            parallel_starts: 8,
             pull_stall: Duration::from_millis(400),
             call_timeout: Duration::from_millis(500),
             kill_wait: Duration::from_millis(300),

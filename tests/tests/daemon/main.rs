@@ -1,5 +1,6 @@
 //! The whole daemon in this process over a fake engine: real sockets, real stores, the real link.
 
+mod endurance;
 mod health;
 mod node;
 

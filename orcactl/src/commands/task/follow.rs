@@ -59,8 +59,17 @@ pub async fn until(
     let deadline = limit.map(|limit| Instant::now() + limit.std());
     let mut board = Board::new(*printer);
     let mut task = first;
+    let mut told_stale = false;
     loop {
         board.show(&task);
+        if task.stale_since.is_some() && !told_stale {
+            // Otherwise one would sit before a line that does not move, and not know why.
+            board.note(&format!(
+                "{}: its node, or the node's engine, does not answer; this goes on by itself when it does (orcactl status says more)",
+                task.name
+            ));
+            told_stale = true;
+        }
         match judge(&task) {
             Verdict::Reached => {
                 board.close();

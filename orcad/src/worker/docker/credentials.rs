@@ -3,7 +3,10 @@
 //! The file may hold the credentials or name a helper program; helpers block, so both are read away from the event
 //! loop. Specs never carry credentials.
 
+use std::collections::HashMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
@@ -14,6 +17,19 @@ use orca_api::spec::ImageRef;
 const HELPER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The key under which `docker login` stores Docker Hub's credentials.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+
+/// The most of a helper's complaint that is told, in characters.
+const HELPER_WORDS_MAX: usize = 400;
+/// What systemd tells a service in its environment.
+pub const NOT_FOR_CHILDREN: [&str; 7] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "JOURNAL_STREAM",
+];
 
 /// What the file says about a registry.
 pub(super) enum Found {
@@ -50,28 +66,100 @@ fn read(file: &PathBuf, registry: &str) -> Found {
     };
     let hub = matches!(registry, "docker.io" | "index.docker.io");
     let key = if hub { DOCKER_HUB_KEY } else { registry };
+    if let Some(helper) = helper_for(&bytes, key) {
+        return ask_helper(helper_command(&helper), &helper, key);
+    }
     match docker_credential::get_credential_from_reader(bytes.as_slice(), key) {
-        Ok(DockerCredential::UsernamePassword(username, password)) => {
-            Found::Some(Box::new(DockerCredentials {
-                username: Some(username),
-                password: Some(password),
-                serveraddress: Some(key.to_owned()),
-                ..DockerCredentials::default()
-            }))
-        }
+        Ok(DockerCredential::UsernamePassword(username, password)) => password_of(key, username, password),
         Ok(DockerCredential::IdentityToken(token)) => Found::Some(Box::new(DockerCredentials {
             identitytoken: Some(token),
             serveraddress: Some(key.to_owned()),
             ..DockerCredentials::default()
         })),
         Err(CredentialRetrievalError::NoCredentialConfigured) => Found::None,
-        // docker-credential-helpers' own words for "none" (credentials/error.go).
-        Err(CredentialRetrievalError::HelperFailure { stdout, stderr, .. })
-            if stdout.contains("credentials not found") || stderr.contains("credentials not found") =>
-        {
-            Found::None
-        }
         Err(error) => Found::Unreadable(format!("{}: {error}", file.display())),
+    }
+}
+
+fn password_of(key: &str, username: String, password: String) -> Found {
+    Found::Some(Box::new(DockerCredentials {
+        username: Some(username),
+        password: Some(password),
+        serveraddress: Some(key.to_owned()),
+        ..DockerCredentials::default()
+    }))
+}
+
+/// The helper that the file names for a registry: its own, else the one for all.
+fn helper_for(file: &[u8], key: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Helpers {
+        #[serde(default)]
+        cred_helpers: HashMap<String, String>,
+        creds_store: Option<String>,
+    }
+    // A file that cannot be read is complained about by who reads the rest of it.
+    let helpers: Helpers = serde_json::from_slice(file).ok()?;
+    helpers.cred_helpers.get(key).cloned().or(helpers.creds_store).filter(|name| !name.is_empty())
+}
+
+/// A helper's command. It is somebody else's program: what systemd told this process is not for it, or it could speak to
+/// systemd in the daemon's name.
+fn helper_command(helper: &str) -> Command {
+    let mut command = Command::new(format!("docker-credential-{helper}"));
+    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in NOT_FOR_CHILDREN {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Asks a helper, as docker-credential-helpers has it: the registry goes in, JSON comes out.
+fn ask_helper(mut command: Command, helper: &str, key: &str) -> Found {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        username: String,
+        secret: String,
+    }
+    let mut run = || -> std::io::Result<std::process::Output> {
+        let mut child = command.spawn()?;
+        if let Some(mut input) = child.stdin.take() {
+            // One that does not read its input may still answer.
+            let _ = input.write_all(key.as_bytes());
+        }
+        child.wait_with_output()
+    };
+    let output = match run() {
+        Ok(output) => output,
+        Err(error) => return Found::Unreadable(format!("docker-credential-{helper} cannot be run: {error}")),
+    };
+    let said = [output.stdout.as_slice(), b" ", output.stderr.as_slice()].concat();
+    let said = String::from_utf8_lossy(&said);
+    // docker-credential-helpers' own words for "none" (credentials/error.go).
+    if !output.status.success() && said.contains("credentials not found") {
+        return Found::None;
+    }
+    if !output.status.success() {
+        let words: String = said.trim().chars().take(HELPER_WORDS_MAX).collect();
+        return Found::Unreadable(format!("docker-credential-{helper} failed: {words}"));
+    }
+    match serde_json::from_slice::<Answer>(&output.stdout) {
+        Ok(Answer { username, secret }) if username == "<token>" => {
+            Found::Some(Box::new(DockerCredentials {
+                identitytoken: Some(secret),
+                serveraddress: Some(key.to_owned()),
+                ..DockerCredentials::default()
+            }))
+        }
+        Ok(Answer { username, secret }) => password_of(key, username, secret),
+        // Its answer holds a secret: only where it went wrong may be told.
+        Err(error) => Found::Unreadable(format!(
+            "the answer of docker-credential-{helper} cannot be read (line {}, column {})",
+            error.line(),
+            error.column()
+        )),
     }
 }
 
@@ -105,5 +193,38 @@ mod tests {
             found(r#"{"credHelpers": {"r.example": "absent-helper-of-a-test"}}"#, "r.example/x").await,
             Found::Unreadable(_)
         ));
+    }
+
+    #[test]
+    fn a_helper_is_chosen_by_registry_and_hears_nothing_of_systemd() {
+        let file = br#"{"credsStore": "all", "credHelpers": {"r.example": "own"}}"#;
+        assert_eq!(helper_for(file, "r.example").as_deref(), Some("own"));
+        assert_eq!(helper_for(file, "other").as_deref(), Some("all"));
+        assert_eq!(helper_for(br#"{"auths": {}}"#, "other"), None);
+        let command = helper_command("own");
+        assert_eq!(command.get_program(), "docker-credential-own");
+        for name in NOT_FOR_CHILDREN {
+            assert!(command.get_envs().any(|(n, value)| n == name && value.is_none()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_helper_says() {
+        let ask = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            ask_helper(command, "x", "r.example")
+        };
+        let Found::Some(own) = ask(r#"read r; echo "{\"Username\": \"$r\", \"Secret\": \"s\"}""#) else {
+            panic!()
+        };
+        assert_eq!((own.username.as_deref(), own.password.as_deref()), (Some("r.example"), Some("s")));
+        let Found::Some(token) = ask(r#"echo '{"Username": "<token>", "Secret": "t"}'"#) else { panic!() };
+        assert_eq!((token.identitytoken.as_deref(), token.username), (Some("t"), None));
+        assert!(matches!(ask("echo credentials not found in native keychain; exit 1"), Found::None));
+        let Found::Unreadable(why) = ask("echo no bus >&2; exit 2") else { panic!() };
+        assert!(why.contains("no bus"), "{why}");
+        let Found::Unreadable(why) = ask("echo hunter2") else { panic!() };
+        assert!(!why.contains("hunter"), "{why}");
     }
 }

@@ -46,6 +46,7 @@ use orca_core::worker::io::{Effect, Event, FailureKind, OpId};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 pub use self::body::{LogChoice, NodeTraits, container_body, cpu_shares};
+pub(in crate::worker) use self::credentials::NOT_FOR_CHILDREN;
 pub use self::failure::EngineError;
 pub use self::ports::listener as listener_on;
 
@@ -61,6 +62,8 @@ pub struct EngineConfig {
     pub pid_file: PathBuf,
     /// Pulls at the same time, at least 1.
     pub parallel_pulls: usize,
+    /// Containers created, started or removed at the same time, at least 1.
+    pub parallel_starts: usize,
     /// A pull without progress for this long is given up.
     pub pull_stall: Duration,
     /// The longest wait for an answer to any other call. Starting a container may take four times as long.
@@ -86,6 +89,7 @@ impl Default for EngineConfig {
             socket: "/run/docker.sock".into(),
             pid_file: "/run/docker.pid".into(),
             parallel_pulls: 3,
+            parallel_starts: 8,
             pull_stall: Duration::from_mins(1),
             call_timeout: Duration::from_secs(15),
             kill_wait: Duration::from_secs(10),

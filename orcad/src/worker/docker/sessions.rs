@@ -2,14 +2,23 @@
 
 use bollard::models::ExecConfig;
 use bollard::query_parameters::ResizeExecOptions;
+use orca_api::units::Time;
 
-use super::Engine;
 use super::failure::EngineError;
+use super::{Engine, inspect};
 
 impl Engine {
     /// What stands before each path: `/v1.41`.
     pub(in crate::worker) async fn api_prefix(&self) -> Result<String, EngineError> {
         Ok(self.connected().await?.prefix.clone())
+    }
+
+    /// From when to when a container ran (`None`: it runs), if its output goes to the journal.
+    pub(in crate::worker) async fn in_journal(&self, container: &str) -> Option<(Time, Option<Time>)> {
+        let raw = self.inspect_raw(container).await.ok()??;
+        let driver = raw.host_config.as_ref()?.log_config.as_ref()?.typ.clone()?;
+        let seen = inspect::container(raw).filter(|_| driver == "journald")?;
+        Some((seen.started_at?, seen.finished_at))
     }
 
     /// Prepares a process in a container; its id.

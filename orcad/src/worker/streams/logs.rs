@@ -50,16 +50,24 @@ pub async fn logs(
                 rest: None,
                 ended: false,
             };
-            stream::unfold(reading, |mut reading| async move {
+            let lines = stream::unfold(reading, |mut reading| async move {
                 reading.next_line().await.map(|line| (line, reading))
-            })
-            .left_stream()
+            });
+            // Said first: whoever reads on knows that lines are missing.
+            stream::iter(dropped(engine, container, query).await.map(note)).chain(lines).left_stream()
         }
         Err(error) => {
             stream::iter([note(format!("the output of attempt {attempt} cannot be read: {error}"))])
                 .right_stream()
         }
     }
+}
+
+/// What the journal dropped while the container ran, where its output goes there.
+async fn dropped(engine: &Engine, container: &str, query: &LogQuery) -> Option<String> {
+    let (began, ended) = engine.in_journal(container).await?;
+    let since = query.since.map_or(began, |since| since.max(began));
+    super::dropped::between(since, ended).await
 }
 
 fn path(container: &str, follow: bool, tail: &str, since: Option<i64>) -> String {
