@@ -119,6 +119,14 @@ pub(super) fn labels(labels: BTreeMap<String, String>) -> Result<BTreeMap<String
     Ok(labels)
 }
 
+/// A join token; what is wrong with it is told without repeating it, for it is a secret.
+pub(super) fn token(text: String) -> Result<String, String> {
+    match text.parse::<orca_api::join::JoinToken>() {
+        Ok(_) => Ok(text.trim().to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 pub(super) fn path(path: PathBuf) -> Result<PathBuf, String> {
     if path.as_os_str().as_encoded_bytes().contains(&0) {
         return Err("a path has no zero byte".to_owned());

@@ -163,6 +163,22 @@ pub static KEYS: &[Key] = &[
         get: |c| write(&c.labels),
     },
     Key {
+        name: "join",
+        kind: Kind::Text,
+        takes: Takes::Restart,
+        doc: "The token of the cluster that this machine joins at its first start.",
+        set: |c, v| check::token(read(v)?).map(|v| c.join = Some(v)),
+        get: |c| c.join.as_ref().and_then(write),
+    },
+    Key {
+        name: "join_file",
+        kind: Kind::Text,
+        takes: Takes::Restart,
+        doc: "A file that holds such a token.",
+        set: |c, v| check::path(read(v)?).map(|v| c.join_file = Some(v)),
+        get: |c| c.join_file.as_ref().and_then(write),
+    },
+    Key {
         name: "state_dir",
         kind: Kind::Text,
         takes: Takes::Restart,

@@ -53,6 +53,10 @@ pub struct Config {
     pub data_center: String,
     /// Words about it that constraints may ask for; at most 64.
     pub labels: BTreeMap<String, String>,
+    /// The token of the cluster to join at the first start.
+    pub join: Option<String>,
+    /// A file that holds it.
+    pub join_file: Option<PathBuf>,
     /// Where identity and state are kept; absolute.
     pub state_dir: PathBuf,
     /// The control socket where none is handed over; absolute, at most 107 bytes.
@@ -172,6 +176,8 @@ impl Default for Config {
             roles: vec![Role::Manager, Role::Worker],
             data_center: "default".to_owned(),
             labels: BTreeMap::new(),
+            join: None,
+            join_file: None,
             state_dir: "/var/lib/orca".into(),
             socket: "/run/orca/orca.sock".into(),
             log_level: LogLevel::Info,

@@ -16,11 +16,11 @@ use crate::clock::OsIds;
 use crate::daemon::Manners;
 use crate::driver;
 use crate::manager::control::{About, Control, Network};
-use crate::manager::hands;
 use crate::manager::link::{Link, Workers};
 use crate::manager::members::Members;
 use crate::manager::port::Port;
 use crate::manager::role::{ManagerRole, Summary, stopping};
+use crate::manager::{hands, unattended};
 use crate::metrics::Metrics;
 use crate::net::unix::Service as _;
 use crate::net::{http, memory};
@@ -68,6 +68,11 @@ pub(super) async fn serve(
     let network = match members {
         Ok(members) => {
             let server = members.authority().server()?;
+            let fresh = Arc::clone(members.authority()).keep_fresh(halt.clone());
+            back.spawn("certificate", async move {
+                fresh.await;
+                Ok(())
+            });
             let port = Port::new(server, manager.clone(), link, Arc::clone(&members), halt.clone());
             Ok((members, port))
         }
@@ -134,7 +139,12 @@ pub(super) async fn serve(
         handle = Some(queue);
     }
     serve_sockets(&mut front, sockets, &control, &stop);
-    drop(control);
+    let (joining, stopped) = (unattended::run(control, config.clone(), stop.clone()), stop.clone());
+    front.spawn("join as configured", async move {
+        joining.await;
+        stopped.cancelled().await;
+        Ok(())
+    });
     front.spawn("status line", tell_status(summary, config.roles, Arc::clone(&manners.status), stop.clone()));
     (manners.ready)();
     tracing::info!(version = orca_api::VERSION, node = %here, "orcad serves");

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use orca_api::join::JoinToken;
 use orca_api::link::{Assignment, Generation};
 use orca_core::worker;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +13,7 @@ use super::state::stamp;
 use super::{Parts, Pulse, Round, Sockets, WorkerParts, run_worker, serve_sockets, until_stopped};
 use crate::again::Again;
 use crate::clock::{self, OsIds};
+use crate::config::Config;
 use crate::daemon::Manners;
 use crate::metrics::Metrics;
 use crate::pki::identity;
@@ -36,6 +38,7 @@ pub(super) async fn serve(
     let Parts { config, worker, life } = parts;
     let Round { stop, again, started_at } = round;
     let Some(worker) = worker else { return Err("a worker has no store".into()) };
+    check_configured(&config, &member);
     let halt = CancellationToken::new();
     let (mut front, mut back) = (Tasks::new(stop.clone()), Tasks::new(halt.clone()));
     let pulse = Pulse::new(1, manners);
@@ -67,6 +70,17 @@ pub(super) async fn serve(
     (manners.ready)();
     tracing::info!(version = orca_api::VERSION, node = %member.identity().about.node, "orcad serves");
     until_stopped(front, back, &stop, Some(&handle), manners, || ()).await
+}
+
+/// A configuration that names another cluster than this node's is a contradiction that somebody has to settle.
+fn check_configured(config: &Config, member: &Member) {
+    let Some(token) = config.join.as_ref().and_then(|text| text.parse::<JoinToken>().ok()) else { return };
+    if !identity::bundle_holds(member.identity().cas(), token.ca).unwrap_or(true) {
+        tracing::error!(
+            cluster = %member.identity().about.cluster,
+            "`join` in the configuration names another cluster than this node's (or an authority of it that was replaced since): remove it, or leave first: orcactl worker leave"
+        );
+    }
 }
 
 /// Keeps the link up for as long as this node belongs to the cluster. Then its containers go, the identity is put aside,

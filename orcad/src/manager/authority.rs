@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use orca_api::error::{Code, Problem};
-use orca_api::id::{CertificateId, ClusterId, NodeId};
+use orca_api::id::{CertificateId, ClusterId, IdSource as _, NodeId};
 use orca_api::join::{CaDigest, CertRole};
 use orca_api::name::Name;
 use orca_api::node::Role;
 use orca_api::units::{Span, Time};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::OsIds;
 use crate::driver::Clock;
@@ -22,6 +24,7 @@ use crate::net::tls::{self, Own, TlsError, Trust};
 use crate::pki::ca::{Ca, CaError, Issued};
 use crate::pki::certificate::{Identity, LIFETIME};
 use crate::pki::identity::{self, About, BundleError, IdentityError, NodeIdentity};
+use crate::pki::renew::{self, Due};
 
 /// The authority of a manager.
 pub struct Authority {
@@ -125,11 +128,6 @@ impl Authority {
         self.lock().ca.is_rotating()
     }
 
-    /// Until when this manager's own certificate is good.
-    pub fn own_expires_at(&self) -> Time {
-        self.lock().identity.facts.not_after
-    }
-
     /// Signs: the names are given, and of the request counts nothing but its key.
     ///
     /// # Errors
@@ -197,6 +195,42 @@ impl Authority {
         identity.save(&self.state_dir, None)?;
         self.own.replace(identity.key(), identity.chain())?;
         Ok(())
+    }
+
+    /// Keeps this manager's own certificate within its life, until `stop`. Who is connected notices nothing.
+    pub async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
+        let (mut renewed, mut failures): (Option<Instant>, u32) = (None, 0);
+        loop {
+            let since =
+                renewed.map(|at| Span::from_ms(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)));
+            let facts = self.lock().identity.facts.clone();
+            let mut pause = match renew::due(&facts, (self.clock)().wall, since) {
+                Due::In(span) => span,
+                Due::Now(why) => {
+                    let authority = Arc::clone(&self);
+                    match tokio::task::spawn_blocking(move || authority.renew_own()).await {
+                        Ok(Ok(())) => {
+                            tracing::info!(?why, "this manager's certificate was renewed");
+                            (renewed, failures) = (Some(Instant::now()), 0);
+                            continue;
+                        }
+                        Ok(Err(error)) => {
+                            tracing::error!(%error, "this manager's certificate is not renewed yet");
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "this manager's certificate is not renewed yet");
+                        }
+                    }
+                    failures += 1;
+                    renew::retry_after(failures, u64::from(OsIds.next_id().bytes()[0]))
+                }
+            };
+            pause = pause.max(Span::from_secs(1));
+            tokio::select! {
+                () = tokio::time::sleep(pause.std()) => {}
+                () = stop.cancelled() => return,
+            }
+        }
     }
 
     /// A stored authority takes the place of the one in force.

@@ -18,10 +18,11 @@ use hyper::body::Incoming as IncomingBody;
 use hyper::{Method, Request, Response, StatusCode};
 use orca_api::error::{Code, Problem};
 use orca_api::id::{CertificateId, IdSource, LifeId, NodeId};
-use orca_api::join::{CertRole, Renew, Renewed};
+use orca_api::join::{CaDigest, CertRole, Renew, Renewed};
 use orca_api::link::{Goodbye, Hello, Poll, PollAnswer, Report, SpecBody};
 use orca_api::load::NodeLoad;
 use orca_api::route::{link, worker};
+use orca_api::units::Time;
 use orca_core::manager::{Answer, Event, HEARTBEAT};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -89,6 +90,10 @@ pub struct Remote {
     pub role: CertRole,
     /// Whether that is within its dates by this machine's clock. Without, it may renew, and nothing else.
     pub valid: bool,
+    /// Until when it is good.
+    pub expires_at: Time,
+    /// The authority that signed it.
+    pub issuer: Option<CaDigest>,
 }
 
 impl Caller {
@@ -254,6 +259,7 @@ impl Link {
     async fn hello(&self, caller: &Caller, hello: Hello) -> Result<Response<Body>, Problem> {
         let (node, life, hello) = (caller.node, hello.life, Box::new(hello));
         let address = caller.remote.map(|remote| remote.address.to_string());
+        self.shown(caller).await?;
         match self.manager.ask(move |token| Event::Hello { token, node, address, hello }).await? {
             Answer::Welcome(welcome) => {
                 if caller.welcomed().replace(life) != Some(life) {
@@ -264,6 +270,20 @@ impl Link {
             }
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// What counts is the certificate that a node shows, and not one that it was sent: that may have been lost on the way,
+    /// and the authority of the one that it has must stay trusted for so long.
+    async fn shown(&self, caller: &Caller) -> Result<(), Problem> {
+        let (Some(Remote { expires_at, issuer: Some(issuer), .. }), Some(members)) =
+            (caller.remote, &self.members)
+        else {
+            return Ok(());
+        };
+        let (node, ca) = (caller.node, issuer.to_string());
+        self.manager.tell(Event::Certified { node, expires_at, ca }).await?;
+        members.settle_when_due();
+        Ok(())
     }
 
     /// A new certificate for the same node in the same role, whatever the request says.
@@ -281,10 +301,7 @@ impl Link {
         let who = Identity::of_node(cluster, remote.role, node);
         let id = CertificateId::fresh(&mut **self.ids.lock().unwrap_or_else(PoisonError::into_inner));
         let issued = members.authority().certify(&renew.csr, &who, id, ttl)?;
-        let (expires_at, ca) = (issued.facts.not_after, members.authority().digest().to_string());
-        self.manager.tell(Event::Certified { node, expires_at, ca }).await?;
         let managers = members.managers().await;
-        members.settle_when_due();
         tracing::info!(%node, "a node renewed its certificate");
         Ok(ok(&Renewed { certificate: issued.chain, ca: members.authority().bundle(), managers }))
     }

@@ -25,6 +25,7 @@ pub mod port;
 pub mod role;
 mod roles;
 mod tasks;
+pub mod unattended;
 pub mod waiters;
 
 pub use role::{ManagerHandle, ManagerRole};

@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use orca_api::error::{Code, Problem};
 use orca_api::id::{CertificateId, NodeId};
-use orca_api::join::{CertRole, LINK_PORT};
+use orca_api::join::{CaDigest, CertRole, LINK_PORT};
 use orca_api::route::{Access, link};
 use orca_core::manager::Peer;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,7 +31,10 @@ use super::link::{Caller, Link, Remote};
 use super::members::Members;
 use crate::net::h2::{self, Share};
 use crate::net::http::{self, Body};
-use crate::net::limits::{PORT_CONNECTIONS_MAX, PORT_CONNECTIONS_PER_ADDRESS_MAX, STRANGER_TIME};
+use crate::net::limits::{
+    HEAD_BYTES_MAX, HEAD_TIME, HEADERS_MAX, PORT_CONNECTIONS_MAX, PORT_CONNECTIONS_PER_ADDRESS_MAX,
+    STRANGER_TIME,
+};
 use crate::net::memory::Purpose;
 use crate::net::room::{Place, Room};
 use crate::net::timed::Lift;
@@ -195,15 +200,19 @@ impl Port {
 
     async fn serve(self: Arc<Self>, accepted: Accepted, address: IpAddr) {
         // Who does not read is found by the pings of HTTP/2, which then are not answered.
-        let Accepted { stream, peer, purpose } = accepted;
+        let Accepted { stream, peer, purpose, http1, issuer } = accepted;
         match (peer, purpose) {
+            (Some(peer), _) if http1 && peer.identity.who.node().is_none() => {
+                self.person_http1(peer, address, stream).await;
+            }
+            _ if http1 => tracing::debug!(%address, "HTTP/1.1 by somebody who is no person is closed"),
             (None, Purpose::WorkerAsks) => {
                 let answer = move |request| Arc::clone(&self).stranger(address, request);
                 // It has joined by then, or has no business here.
                 let _ = tokio::time::timeout(STRANGER_TIME, h2::serve(stream, Share::STRANGER, answer)).await;
             }
             (Some(peer), purpose) => match peer.identity.who.node() {
-                Some(node) => self.node(node, &peer, purpose, address, stream).await,
+                Some(node) => self.node(node, (&peer, issuer), purpose, address, stream).await,
                 None if purpose == Purpose::WorkerAsks => {
                     let answer = move |request| Arc::clone(&self).person(peer.clone(), address, request);
                     h2::serve(stream, Share::MEMBER, answer).await;
@@ -221,13 +230,14 @@ impl Port {
     async fn node(
         self: Arc<Self>,
         node: NodeId,
-        peer: &TlsPeer,
+        (peer, issuer): (&TlsPeer, Option<CaDigest>),
         purpose: Purpose,
         address: IpAddr,
         io: impl h2::Io,
     ) {
         let valid = peer.standing == Standing::Valid;
-        let remote = Remote { address, role: peer.identity.who.role, valid };
+        let (role, expires_at) = (peer.identity.who.role, peer.identity.not_after);
+        let remote = Remote { address, role, valid, expires_at, issuer };
         if purpose == Purpose::ManagerAsks {
             let member = self.manager.read(move |manager, _| manager.is_member(node)).await;
             if !valid || !matches!(member, Ok(Ok(()))) {
@@ -248,6 +258,24 @@ impl Port {
             "for people: orcactl cluster admin-cert NAME on a manager; for machines: orcactl node token",
         );
         http::problem(&problem)
+    }
+
+    /// A person whose program speaks HTTP/1.1, so that a connection can be upgraded.
+    async fn person_http1(self: Arc<Self>, peer: TlsPeer, address: IpAddr, io: impl h2::Io) {
+        let answer = service_fn(move |request| {
+            let answer = Arc::clone(&self).person(peer.clone(), address, request);
+            async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        });
+        let served = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .max_headers(HEADERS_MAX)
+            .serve_connection(TokioIo::new(io), answer)
+            .with_upgrades();
+        if let Err(error) = served.await {
+            tracing::debug!(%error, %address, "a connection of a person ended");
+        }
     }
 
     /// Somebody with a certificate of a person. It is asked for at each request: a revocation holds at once.

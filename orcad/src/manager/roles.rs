@@ -93,7 +93,7 @@ pub(super) async fn worker_start(
         return Err(Problem::new(Code::Busy, "this machine is joining a cluster already")
             .hint("orcactl status shows how far it is"));
     };
-    let became = become_worker(control, call, &token, start.force).await?;
+    let became = become_worker(control, Some(call), &token, start.force).await?;
     let about = &became.identity.about;
     let mut message = format!(
         "this machine is node {} of cluster {}, joined over {}",
@@ -105,10 +105,21 @@ pub(super) async fn worker_start(
     Ok(roles_view(vec![Role::Worker], true, message))
 }
 
-/// Joins, stores who this machine is from now on, and has the daemon begin anew.
+/// A join that the configuration asks for.
+pub(super) async fn join_unattended(control: &Control, token: &JoinToken) -> Result<(), Problem> {
+    let _turn = control.turning.lock().await;
+    if control.manager.read(|manager, _| manager.listen().is_some()).await? {
+        return Err(Problem::new(Code::OwnWork, "this machine is a manager that others can join")
+            .hint("remove `join` from /etc/orcad.toml, or: orcactl worker start --join TOKEN"));
+    }
+    become_worker(control, None, token, false).await.map(|_| ())
+}
+
+/// Joins, stores who this machine is from now on, and has the daemon begin anew. `call` is who asks: without, nothing of
+/// the own cluster is touched.
 async fn become_worker(
     control: &Control,
-    call: &Call,
+    call: Option<&Call>,
     token: &JoinToken,
     force: bool,
 ) -> Result<Became, Problem> {
@@ -137,7 +148,9 @@ async fn become_worker(
     }
     // Nothing of this machine is touched before it is known that there is a cluster to join.
     join::reach(token, clock::clock()).await?;
-    own.end(control, call).await?;
+    if let Some(call) = call {
+        own.end(control, call).await?;
+    }
     let became = join::join(token, facts, clock::clock()).await?;
     let (identity, state) = (became.identity.clone(), control.about.config.state_dir.clone());
     let saved = tokio::task::spawn_blocking(move || identity.save(&state, None)).await;

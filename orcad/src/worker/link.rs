@@ -146,9 +146,12 @@ impl LinkClient {
             Way::Member(_) => DIAL_PAUSE,
         };
         let mut pause = first;
+        // The connection of a session that makes room for the next one: it stands until that is welcomed, so that the
+        // manager never sees none.
+        let mut former = None;
         loop {
             let mut asker = None;
-            let session = self.session(&mut asker);
+            let session = self.session(&mut asker, &mut former);
             let ended = tokio::select! {
                 ended = session => ended,
                 () = stop.cancelled() => {
@@ -162,7 +165,10 @@ impl LinkClient {
             pause = if asker.is_some() { first } else { (pause * 2).min(most) };
             match ended {
                 Ok(()) => {}
-                Err(Ended::Facts) => continue,
+                Err(Ended::Facts | Ended::Renewed) => {
+                    former = asker;
+                    continue;
+                }
                 Err(Ended::Stopped(_)) => return Over::Stopped,
                 Err(Ended::Left) => return Over::Left,
                 Err(Ended::Ask(AskError::Refused(problem))) if problem.code == Code::Removed => {
@@ -175,6 +181,7 @@ impl LinkClient {
                     tracing::info!(%error, "the link to the manager ended; it is made again");
                 }
             }
+            former = None;
             tokio::select! {
                 () = tokio::time::sleep(self.jittered(pause)) => {}
                 () = stop.cancelled() => return Over::Stopped,
@@ -200,7 +207,11 @@ impl LinkClient {
     }
 
     /// One session. `welcomed` is set once the manager knows us.
-    async fn session(&mut self, welcomed: &mut Option<Asker>) -> Result<(), Ended> {
+    async fn session(
+        &mut self,
+        welcomed: &mut Option<Asker>,
+        former: &mut Option<Asker>,
+    ) -> Result<(), Ended> {
         let asker = Asker::new(self.dial(Purpose::WorkerAsks).await?).await?;
         let facts = self.facts.borrow_and_update().clone();
         let (generation, inventory, clock) =
@@ -218,6 +229,7 @@ impl LinkClient {
         };
         tracing::info!(node = %welcome.node, name = %welcome.name, "welcomed by the manager");
         *welcomed = Some(asker.clone());
+        *former = None;
         let session = Session::default();
         self.saw_clock(&session, welcome.clock);
         self.worker
@@ -310,7 +322,7 @@ impl LinkClient {
         }
     }
 
-    /// Renews the certificate when it is due, and whenever the manager says so. The session goes on.
+    /// Renews the certificate when it is due, and whenever the manager says so. The next session shows it.
     async fn renewals(&self, asker: &Asker, session: &Session) -> Result<(), Ended> {
         let Way::Member(member) = &self.way else { return std::future::pending().await };
         let mut failures = 0;
@@ -330,7 +342,7 @@ impl LinkClient {
                 }
             }
             match self.renew(asker, member).await {
-                Ok(()) => failures = 0,
+                Ok(()) => return Err(Ended::Renewed),
                 Err(Ended::Ask(AskError::Broken(why))) => return Err(Ended::Ask(AskError::Broken(why))),
                 Err(error) => {
                     failures += 1;

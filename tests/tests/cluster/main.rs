@@ -2,3 +2,4 @@
 
 mod joining;
 mod node;
+mod trust;

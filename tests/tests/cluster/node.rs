@@ -1,5 +1,6 @@
 //! A node of a cluster in this process: the daemon as it ships, with a fake engine, real sockets, TLS and stores.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,6 +75,11 @@ impl Node {
         let ended = tokio::time::timeout(SOON, self.served).await.expect("it stops in time");
         ended.expect("no panic").expect("it stops well");
         (self.engine, self.folder)
+    }
+
+    /// Its state folder.
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
     }
 
     /// Sends a request on a connection of its own.

@@ -62,6 +62,9 @@ pub const ALPN_CLIENT_ASKS: &[u8] = b"h2";
 /// exchanged.
 pub const ALPN_SERVER_ASKS: &[u8] = b"orca-h2-reverse";
 
+/// HTTP/1.1 by a person's program, where a connection is to be upgraded: HTTP/2 has no upgrade.
+pub const ALPN_HTTP1: &[u8] = b"http/1.1";
+
 const fn alpn(purpose: Purpose) -> &'static [u8] {
     match purpose {
         Purpose::WorkerAsks => ALPN_CLIENT_ASKS,

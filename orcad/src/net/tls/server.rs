@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use orca_api::join::CaDigest;
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 use tokio::net::TcpStream;
@@ -14,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::verify::{Clients, Deny, Peer, Trust};
 use super::{
-    ALPN_CLIENT_ASKS, ALPN_SERVER_ASKS, HANDSHAKE_TIME, Own, Purpose, Stream, TlsError, WallClock, provider,
+    ALPN_CLIENT_ASKS, ALPN_HTTP1, ALPN_SERVER_ASKS, HANDSHAKE_TIME, Own, Purpose, Stream, TlsError,
+    WallClock, provider,
 };
 use crate::driver::Clock;
-use crate::pki::certificate::PeerIdentity;
+use crate::pki::certificate::{KeyDigest, PeerIdentity};
 
 /// Accepts connections.
 #[derive(Clone)]
@@ -51,6 +53,10 @@ pub struct Accepted {
     pub peer: Option<Peer>,
     /// Who asks on it.
     pub purpose: Purpose,
+    /// HTTP/1.1 is spoken on it, not HTTP/2.
+    pub http1: bool,
+    /// The authority that signed the peer's certificate, as the peer shows it: word of the peer, about itself.
+    pub issuer: Option<CaDigest>,
 }
 
 impl Server {
@@ -67,7 +73,8 @@ impl Server {
             .map_err(TlsError::Setup)?
             .with_client_cert_verifier(Arc::new(clients))
             .with_cert_resolver(own);
-        config.alpn_protocols = vec![ALPN_CLIENT_ASKS.to_vec(), ALPN_SERVER_ASKS.to_vec()];
+        config.alpn_protocols =
+            vec![ALPN_CLIENT_ASKS.to_vec(), ALPN_SERVER_ASKS.to_vec(), ALPN_HTTP1.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.max_early_data_size = 0;
@@ -102,10 +109,13 @@ impl Server {
         };
         let session = stream.get_ref().1;
         let purpose = match session.alpn_protocol() {
-            Some(ALPN_CLIENT_ASKS) => Purpose::WorkerAsks,
+            Some(ALPN_CLIENT_ASKS | ALPN_HTTP1) => Purpose::WorkerAsks,
             Some(ALPN_SERVER_ASKS) => Purpose::ManagerAsks,
             _ => return Err(TlsError::NoProtocol),
         };
+        let http1 = session.alpn_protocol() == Some(ALPN_HTTP1);
+        let issuer = session.peer_certificates().and_then(|shown| shown.get(1));
+        let issuer = issuer.and_then(|ca| KeyDigest::of_certificate(ca).ok()).map(CaDigest::from);
         let peer = match session.peer_certificates().and_then(<[_]>::first) {
             None => None,
             Some(certificate) => {
@@ -123,7 +133,7 @@ impl Server {
             }
         }
         let stream = Stream::new(TlsStream::Server(stream), Bytes::new(), &cut, Some(gone.drop_guard()));
-        Ok(Accepted { stream, peer, purpose })
+        Ok(Accepted { stream, peer, purpose, http1, issuer })
     }
 
     /// Cuts the connections that stand under certificates of which `which` is true; how many.
