@@ -158,7 +158,10 @@ impl Remote {
             let why = match dialled {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => {
-                    refused |= tls(&error).is_some();
+                    refused |= matches!(
+                        tls(&error),
+                        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
+                    ) && !is_protocol(&error);
                     words(&error)
                 }
                 Err(_) => format!(
@@ -213,6 +216,12 @@ fn tls(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
+/// Whether it is about what is spoken, and not about who speaks.
+fn is_protocol(error: &io::Error) -> bool {
+    use rustls::AlertDescription::NoApplicationProtocol;
+    matches!(tls(error), Some(rustls::Error::AlertReceived(NoApplicationProtocol)))
+}
+
 fn words(error: &io::Error) -> String {
     if let Some(error) = tls(error) {
         return tls_words(error);
@@ -250,7 +259,8 @@ fn tls_words(error: &rustls::Error) -> String {
             Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown | Alert::DecryptError,
         ) => "it does not accept the context's certificate".to_owned(),
         Error::AlertReceived(Alert::NoApplicationProtocol) | Error::NoApplicationProtocol => {
-            "it does not offer this over the network: its orcad is older".to_owned()
+            "it does not offer this over the network: its orcad is older, or type it on the manager"
+                .to_owned()
         }
         Error::InvalidMessage(_) => "what answers there does not speak TLS".to_owned(),
         other => other.to_string(),

@@ -115,7 +115,7 @@ fn show(printer: &Printer, event: &EventView) -> Result<(), Failure> {
         (None, None) => String::new(),
     };
     let mut text = format!(
-        "{DIM}{} {:>6}{DIM:#}  {:<14} ",
+        "{DIM}{} {:>6}{DIM:#}  {:<18} ",
         words::local(event.at),
         event.revision,
         words::plain(&event.kind)

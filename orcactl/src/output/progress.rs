@@ -123,7 +123,7 @@ impl Lines {
                 let plain = anstream::adapter::strip_str(line).to_string();
                 let width = usize::from(columns).saturating_sub(3);
                 // A line that is too long would wrap, and the lines below would not be taken away again.
-                if plain.width() > width { table::cut(&plain, width) } else { line.clone() }
+                if plain.width() > width { table::cut(&plain, width).into_owned() } else { line.clone() }
             })
             .map(|line| format!("  {line}"))
             .collect();

@@ -6,10 +6,14 @@ use clap::ValueEnum;
 use orca_api::control::{NodeView, TaskView};
 use orca_api::load::TaskLoad;
 use orca_api::name::Name;
+use orca_api::node::{Availability, NodeState};
 use orca_api::task::Phase;
 use orca_api::units::Time;
 
 use super::Picture;
+
+/// Nodes that are listed at once.
+pub(super) const NODES_SHOWN: usize = 6;
 
 /// What rows are sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -72,7 +76,9 @@ pub(super) struct Row {
 /// The screen's state.
 #[derive(Debug)]
 pub(super) struct App {
-    pub(super) nodes: Vec<NodeView>,
+    nodes: Vec<NodeView>,
+    /// The first node that is listed, in the order of the screen.
+    nodes_from: usize,
     rows: Vec<Row>,
     pub(super) now: Time,
     pub(super) sort: Sort,
@@ -93,6 +99,7 @@ impl App {
     pub(super) fn new(sort: Sort) -> Self {
         Self {
             nodes: Vec::new(),
+            nodes_from: 0,
             rows: Vec::new(),
             now: Time::default(),
             sort,
@@ -120,6 +127,38 @@ impl App {
     /// No picture came.
     pub(super) fn lost(&mut self, why: String) {
         self.lost = Some(why);
+    }
+
+    /// How many nodes there are, shown or not.
+    pub(super) fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The first of the listed nodes.
+    pub(super) fn nodes_from(&self) -> usize {
+        // Nodes may have gone since it was set.
+        if self.nodes_from < self.nodes.len() { self.nodes_from } else { 0 }
+    }
+
+    /// The nodes that are listed: first those that need a look, then those that use most of what rows are sorted by.
+    pub(super) fn listed_nodes(&self) -> Vec<&NodeView> {
+        let well = |node: &NodeView| {
+            let ready = node.state == NodeState::Ready && node.availability == Availability::Active;
+            ready && node.conditions.is_empty()
+        };
+        let share = |node: &NodeView| match self.sort {
+            Sort::Cpu => node.cpu.used.map_or(0.0, |used| used.cpus() / node.cpu.total.cpus().max(0.001)),
+            Sort::Memory => {
+                node.memory.used.map_or(0.0, |used| used.get() as f64 / node.memory.total.get().max(1) as f64)
+            }
+            Sort::Restarts | Sort::State | Sort::Name => 0.0,
+        };
+        let mut nodes: Vec<&NodeView> = self.nodes.iter().collect();
+        nodes.sort_by(|a, b| {
+            let order = well(a).cmp(&well(b)).then_with(|| share(b).total_cmp(&share(a)));
+            order.then_with(|| a.name.cmp(&b.name))
+        });
+        nodes.into_iter().skip(self.nodes_from()).take(NODES_SHOWN).collect()
     }
 
     /// How many tasks there are, shown or not.
@@ -215,6 +254,10 @@ impl App {
                 self.sort = Sort::ALL[(at + 1) % Sort::ALL.len()];
             }
             Press::Char('r') => self.reversed = !self.reversed,
+            Press::Char('n') if self.nodes_from() + NODES_SHOWN < self.nodes.len() => {
+                self.nodes_from = self.nodes_from() + NODES_SHOWN;
+            }
+            Press::Char('p') => self.nodes_from = self.nodes_from().saturating_sub(NODES_SHOWN),
             Press::Char('f') => self.only_faults = !self.only_faults,
             Press::Char(' ') => return Next::Refresh,
             Press::Escape => self.filter.clear(),
@@ -306,6 +349,30 @@ pub(super) mod tests {
         assert_eq!(names(&app), ["db"]);
         app.press(Press::Escape);
         assert_eq!(names(&app).len(), 3);
+    }
+
+    #[test]
+    fn many_nodes_are_paged_and_those_in_trouble_come_first() {
+        let mut picture = picture();
+        let one = picture.nodes.remove(0);
+        for i in 0..8 {
+            let mut node = one.clone();
+            node.name = format!("n{i}").parse().unwrap();
+            node.cpu.used = Some(orca_api::units::Cpu::from_millis(100 * i));
+            picture.nodes.push(node);
+        }
+        picture.nodes[3].state = NodeState::Down;
+        let mut app = App::new(Sort::Cpu);
+        app.take(picture, Time::default());
+        let names =
+            |app: &App| app.listed_nodes().iter().map(|n| n.name.to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(names(&app), "n3 n7 n6 n5 n4 n2");
+        app.press(Press::Char('n'));
+        assert_eq!(names(&app), "n1 n0");
+        app.press(Press::Char('n'));
+        assert_eq!(names(&app), "n1 n0", "there are no more");
+        app.press(Press::Char('p'));
+        assert_eq!(names(&app), "n3 n7 n6 n5 n4 n2");
     }
 
     #[test]

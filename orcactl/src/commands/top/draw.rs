@@ -14,11 +14,9 @@ use ratatui::widgets::{
     Block, Cell, Clear, Paragraph, Row as TableRow, StatefulWidget, Table, TableState, Widget,
 };
 
-use super::app::{App, Row};
+use super::app::{App, NODES_SHOWN, Row};
 use crate::output::words;
 
-/// Nodes that are listed; the rest is counted.
-const NODES_SHOWN: usize = 6;
 /// Cells of a bar.
 const BAR: usize = 10;
 
@@ -31,7 +29,7 @@ pub(super) fn screen(frame: &mut Frame<'_>, app: &App) {
 /// One picture as text, without styles: for `--once` and pipes.
 pub(super) fn text(app: &App, columns: usize) -> String {
     let width = u16::try_from(columns.clamp(80, 240)).unwrap_or(80);
-    let height = u16::try_from(app.visible().len() + app.nodes.len().min(NODES_SHOWN) + 4)
+    let height = u16::try_from(app.visible().len() + app.node_count().min(NODES_SHOWN) + 4)
         .unwrap_or(u16::MAX)
         .clamp(6, 4096);
     let area = Rect::new(0, 0, width, height);
@@ -45,7 +43,7 @@ pub(super) fn text(app: &App, columns: usize) -> String {
 }
 
 fn render(area: Rect, buffer: &mut Buffer, app: &App, live: bool) {
-    let nodes = u16::try_from(app.nodes.len().clamp(1, NODES_SHOWN)).unwrap_or(1);
+    let nodes = u16::try_from(app.node_count().clamp(1, NODES_SHOWN)).unwrap_or(1);
     let foot = if live { 2 } else { 0 };
     let [head, node_rows, gap, body, bottom] = Layout::vertical([
         Constraint::Length(1),
@@ -56,8 +54,8 @@ fn render(area: Rect, buffer: &mut Buffer, app: &App, live: bool) {
     ])
     .areas(area);
     heading(app).render(head, buffer);
-    let shown =
-        app.nodes.iter().take(NODES_SHOWN).map(|node| node_line(node, area.width)).collect::<Vec<_>>();
+    let shown: Vec<Line<'_>> =
+        app.listed_nodes().into_iter().map(|node| node_line(node, area.width)).collect();
     Paragraph::new(shown).render(node_rows, buffer);
     order_line(app).render(gap, buffer);
     tasks(body, buffer, app, live);
@@ -157,6 +155,10 @@ fn order_line(app: &App) -> Line<'static> {
     if !app.filter.is_empty() || app.typing {
         let _ = write!(text, "   filter: {}{}", words::plain(&app.filter), if app.typing { "_" } else { "" });
     }
+    let (from, all) = (app.nodes_from(), app.node_count());
+    if all > NODES_SHOWN {
+        let _ = write!(text, "   nodes {} to {} of {all} (n p)", from + 1, all.min(from + NODES_SHOWN));
+    }
     Line::styled(text, Style::new().add_modifier(Modifier::DIM))
 }
 
@@ -251,13 +253,14 @@ fn help(area: Rect, buffer: &mut Buffer) {
         "s            sort by the next column",
         "r            reverse the order",
         "f            only what does not run",
+        "n p          more nodes, and back",
         "j k, arrows  select; PgUp, PgDn, Home, End",
         "space        ask again now",
         "",
         "CPU is in CPUs: 1.00 is one core. A bar shows",
         "memory against the task's limit.",
     ];
-    let (width, height) = (52.min(area.width), 13.min(area.height));
+    let (width, height) = (52.min(area.width), 14.min(area.height));
     let place = Rect::new((area.width - width) / 2, (area.height - height) / 2, width, height);
     Clear.render(place, buffer);
     Paragraph::new(lines.map(Line::raw).to_vec())
