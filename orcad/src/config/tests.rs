@@ -291,7 +291,7 @@ fn the_packaged_file_names_every_key_with_its_default() {
     let loaded = folder.load(&Args::default(), &[]).unwrap();
     for key in KEYS {
         assert_ne!(loaded.origin(key), Origin::Default, "{} is not in it", key.name);
-        let example = matches!(key.name, "node_name" | "labels");
+        let example = matches!(key.name, "node_name" | "labels" | "join" | "join_file");
         assert!(example || key.get(&loaded.config) == key.get(&Config::default()), "{}", key.name);
     }
     // And as it is packaged, it changes nothing.

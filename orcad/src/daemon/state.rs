@@ -182,3 +182,98 @@ pub(super) fn own_node(
         .or_else(|| nodes.iter().find(|n| n.roles.contains(&Role::Manager)).map(|n| n.id))
         .or_else(|| manager.first_node())
 }
+
+#[cfg(test)]
+mod tests {
+    use orca_api::id::CertificateId;
+    use orca_api::join::CertRole;
+
+    use super::*;
+    use crate::clock::{self, OsIds};
+    use crate::pki::ca::Ca;
+    use crate::pki::certificate::{Identity, LIFETIME};
+    use crate::pki::identity::About;
+
+    fn worker_identity() -> NodeIdentity {
+        let (cluster, node, now) =
+            (ClusterId::fresh(&mut OsIds), NodeId::fresh(&mut OsIds), clock::now().wall);
+        let ca = Ca::create(cluster, now).unwrap();
+        let (key, csr) = identity::request().unwrap();
+        let who = Identity::of_node(cluster, CertRole::Worker, node);
+        let issued = ca.issue(&csr, &who, CertificateId::fresh(&mut OsIds), now, LIFETIME).unwrap();
+        let managers = vec!["10.0.0.1:7443".to_owned()];
+        let about = About::new(cluster, node, vec![Role::Worker], "a1".parse().unwrap(), managers);
+        NodeIdentity::new(about, key, issued.chain, ca.bundle()).unwrap()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .map(|all| all.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+            .unwrap_or_default();
+        names.sort();
+        names
+    }
+
+    /// What is left of a cluster of one is put aside wherever a crash has stopped that: after the identity alone, after
+    /// each file, and not before the identity.
+    #[test]
+    fn a_crash_leaves_one_of_the_two_states() {
+        let now = clock::now().wall;
+        for moved in [&[][..], &["ca"][..], &["manager.db"][..], &["ca", "manager.db", "manager.db-wal"][..]]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let state = folder.path().join("state");
+            let config = Config { state_dir: state.clone(), ..Config::default() };
+            make_private(&state).unwrap();
+            for file in ["manager.db", "manager.db-wal", "manager.db.lock", "manager.toml"] {
+                std::fs::write(state.join(file), "").unwrap();
+            }
+            std::fs::create_dir(state.join("ca")).unwrap();
+            worker_identity().save(&state, None).unwrap();
+            let before = state.join(ARCHIVE).join("20200101T000000");
+            for name in moved {
+                std::fs::create_dir_all(&before).unwrap();
+                std::fs::rename(state.join(name), before.join(name)).unwrap();
+            }
+            for _ in 0..2 {
+                assert!(matches!(open(&config, now).unwrap(), Held::Member(_)));
+                assert_eq!(names(&state), ["archive", "identity", "manager.toml"], "{moved:?}");
+            }
+            let archived: usize =
+                names(&state.join(ARCHIVE)).iter().map(|n| names(&state.join(ARCHIVE).join(n)).len()).sum();
+            assert_eq!(archived, 4, "{moved:?}: nothing is lost");
+        }
+    }
+
+    #[test]
+    fn without_the_identity_of_a_worker_it_is_a_manager() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { state_dir: folder.path().join("state"), ..Config::default() };
+        let held = open(&config, clock::now().wall).unwrap();
+        assert!(matches!(held, Held::Manager { ref rows, identity: None, .. } if rows.is_empty()));
+    }
+
+    #[test]
+    fn a_workers_store_of_another_cluster_is_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().to_owned();
+        let config = Config { state_dir: state.clone(), ..Config::default() };
+        let [one, two] = [ClusterId::fresh(&mut OsIds), ClusterId::fresh(&mut OsIds)];
+        let (life, now) = (LifeId::fresh(&mut OsIds), clock::now().wall);
+        let (_, store) = open_worker(&config, Some(one), life, now).unwrap();
+        let identity = worker::Change::IdentityPut {
+            cluster: one,
+            node: NodeId::fresh(&mut OsIds),
+            name: "a1".parse().unwrap(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(store.commit(vec![identity])).unwrap();
+        drop(store);
+        let (core, store) = open_worker(&config, Some(one), life, now).unwrap();
+        assert_eq!(core.cluster(), Some(one), "its own is kept");
+        drop(store);
+        let (core, _store) = open_worker(&config, Some(two), life, now).unwrap();
+        assert_eq!(core.cluster(), None);
+        assert_eq!(names(&state.join(ARCHIVE)).len(), 1);
+    }
+}

@@ -1,4 +1,4 @@
-//! How bytes come in and go out: the control socket, HTTP's limits, and the in-memory connections of a node to itself.
+//! How bytes come in and go out: the control socket, the link between machines, HTTP's limits, room and pace.
 //!
 //! ```text
 //!   control socket ──► unix.rs (who is it, is there room) ──► timed.rs (no stuck writes) ──► http.rs (heads, bodies) ──► control API

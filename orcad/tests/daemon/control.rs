@@ -334,9 +334,14 @@ async fn the_other_routes_answer() {
     }
     let (_, document) = daemon.json("GET", "/v1/openapi.json", None).await;
     assert!(document["paths"]["/v1/tasks/{task}"]["get"].is_object());
-    for route in ["/v1/roles/manager", "/v1/roles/worker"] {
-        let (status, roles) = daemon.json("POST", route, None).await;
-        assert_eq!((status, roles["changed"].as_bool()), (200, Some(false)), "{roles}");
+    let listen = json!({ "listen": "127.0.0.1:0" });
+    for (route, body, changed) in [
+        ("/v1/roles/worker", None, false),
+        ("/v1/roles/manager", Some(listen), true),
+        ("/v1/roles/manager", None, false),
+    ] {
+        let (status, roles) = daemon.json("POST", route, body).await;
+        assert_eq!((status, roles["changed"].as_bool()), (200, Some(changed)), "{roles}");
     }
     let (status, fits) =
         daemon.json("POST", "/v1/explain", Some(json!({ "spec": { "image": "busybox" } }))).await;
