@@ -116,6 +116,18 @@ pub struct SpecArgs {
     /// What a node must be, such as "disk == ssd"
     #[arg(long, value_name = "RULE", help_heading = "Orchestration")]
     pub constraint: Vec<String>,
+    /// Towards (1 to 100) or away from (-1 to -100) nodes, such as "disk == ssd: 50"
+    #[arg(long, value_name = "RULE: WEIGHT", help_heading = "Orchestration")]
+    pub preference: Vec<String>,
+    /// Data centre that it may run in [default: all]
+    #[arg(long, value_name = "NAME", help_heading = "Orchestration")]
+    pub data_center: Vec<String>,
+    /// Never two at once: it ends where its manager cannot be reached
+    #[arg(long, help_heading = "Orchestration")]
+    pub singleton: bool,
+    /// How long a singleton's silent node is waited for [default: for ever]
+    #[arg(long, value_name = "TIME", help_heading = "Orchestration")]
+    pub singleton_wait: Option<Span>,
     /// Label of the container
     #[arg(short, long, value_name = "KEY[=VALUE]", help_heading = "Orchestration")]
     pub label: Vec<String>,

@@ -103,6 +103,8 @@ fn apply_flags(spec: &mut TaskSpec, flags: &SpecArgs, environment: Environment<'
     replace_list(&mut spec.hosts, &flags.add_host);
     replace_list(&mut spec.devices, &flags.device);
     replace_list(&mut spec.constraints, &flags.constraint);
+    replace_list(&mut spec.preferences, &flags.preference);
+    replace_list(&mut spec.data_centers, &flags.data_center);
     replace_list(&mut spec.cap_add, &capabilities(&flags.cap_add));
     replace_list(&mut spec.cap_drop, &capabilities(&flags.cap_drop));
 
@@ -132,6 +134,8 @@ fn apply_flags(spec: &mut TaskSpec, flags: &SpecArgs, environment: Environment<'
     if let Some(algorithm) = flags.algorithm {
         spec.algorithm = Some(algorithm.into());
     }
+    spec.singleton |= flags.singleton;
+    replace(&mut spec.singleton_wait, flags.singleton_wait.as_ref());
     spec.init |= flags.init;
     spec.read_only |= flags.read_only;
     spec.allow_new_privileges |= flags.allow_new_privileges;

@@ -177,6 +177,9 @@ pub struct Assigned {
     /// Attempts that earlier placements of the task made: numbers go on from here.
     #[serde(default)]
     pub attempts_before: u32,
+    /// What earlier placements of its run have used of the restart budget.
+    #[serde(default)]
+    pub budget_used: u32,
 }
 
 /// A spec's body, asked for by its digest.

@@ -8,6 +8,7 @@
 
 mod health;
 mod mount;
+mod wish;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ use utoipa::ToSchema;
 
 pub use self::health::{HealthCheck, HttpCheck};
 pub use self::mount::{Mount, MountSource, Tmpfs};
+pub use self::wish::{DATA_CENTER_BYTES_MAX, Preference, SINGLETON_WAIT_MAX, WEIGHT_MAX, WISHES_MAX};
 pub use crate::image::ImageRef;
 use crate::name::Name;
 use crate::units::{Bytes, Cpu, Span};
@@ -173,6 +175,23 @@ pub struct TaskSpec {
     /// What a node must be: `disk == ssd`, `rack in a,b`, `node.arch == amd64`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<String>,
+    /// Data centres that it may run in; all of them where none is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["fra1"]))]
+    pub data_centers: Vec<String>,
+    /// Towards nodes for which a rule is true, or away from them, with a weight from -100 to 100: `disk == ssd: 50`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["disk == ssd: 50", "node.name == n3: -100"]))]
+    pub preferences: Vec<String>,
+    /// Never two at once: it ends where its manager cannot be reached, and a silent node is waited for before it is
+    /// replaced. That holds while orcad runs on the node.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub singleton: bool,
+    /// How long a singleton's silent node is waited for before the task is placed elsewhere; for ever where none is
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "2m")]
+    pub singleton_wait: Option<Span>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -302,6 +321,10 @@ impl TaskSpec {
             log_opt: BTreeMap::new(),
             algorithm: None,
             constraints: Vec::new(),
+            data_centers: Vec::new(),
+            preferences: Vec::new(),
+            singleton: false,
+            singleton_wait: None,
         }
     }
 
@@ -451,6 +474,7 @@ impl TaskSpec {
                 found.push(wrong(format!("constraints[{i}]"), message.to_string()));
             }
         }
+        self.check_wishes(&mut found);
         found
     }
 

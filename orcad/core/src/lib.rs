@@ -14,6 +14,7 @@
 //! one that wrote it. `next_deadline` says when time alone makes something due; there are no timers.
 
 pub mod invariant;
+pub mod lease;
 pub mod manager;
 pub mod now;
 pub mod worker;

@@ -253,13 +253,12 @@ impl LinkClient {
 
     async fn polls(&self, asker: &Asker, session: &Session, mut period: Duration) -> Result<(), Ended> {
         loop {
-            let (generation, conditions, clock) = self
-                .worker
-                .read(|worker, now| (worker.generation(), worker.conditions(), Some(now.wall)))
-                .await?;
-            let poll = Poll { life: self.life, generation, conditions, clock };
+            let (generation, conditions, sent) =
+                self.worker.read(|worker, now| (worker.generation(), worker.conditions(), now)).await?;
+            let poll = Poll { life: self.life, generation, conditions, clock: Some(sent.wall) };
             let answer: PollAnswer = asker.ask(link::POLL, &poll, period).await?;
             period = answer.period.std();
+            self.worker.send(Event::Heard { asked_at: sent.boot_ms }).await?;
             if let Some(clock) = answer.clock {
                 self.saw_clock(session, clock);
             }

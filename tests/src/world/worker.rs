@@ -74,6 +74,8 @@ pub struct WorkerBox {
     tick_at: Option<u64>,
     /// The hello or poll whose answer is waited for.
     asked: Option<u64>,
+    /// When that was, on the boot clock.
+    asked_at: u64,
     welcomed: bool,
     reports: BTreeMap<u64, Vec<(PlacementId, u64)>>,
     numbers: u64,
@@ -100,6 +102,7 @@ impl WorkerBox {
             turn_planned: false,
             tick_at: None,
             asked: None,
+            asked_at: 0,
             welcomed: false,
             reports: BTreeMap::new(),
             numbers: 0,
@@ -349,6 +352,7 @@ impl World {
         let number = self.number(n);
         let (node, life) = (self.workers[n].node, self.workers[n].life);
         self.workers[n].asked = Some(number);
+        self.workers[n].asked_at = self.clock_of(n).boot_ms;
         self.send(Message::Up { from: n, node, life, number, body });
         self.schedule(PATIENCE_MS, Happening::Worker(n, life, Do::NoAnswer(number)));
     }
@@ -419,6 +423,10 @@ impl World {
                 self.worker_event(n, event);
             }
             Down::Poll { assignment } => {
+                if waited_for {
+                    let asked_at = self.workers[n].asked_at;
+                    self.worker_event(n, Event::Heard { asked_at });
+                }
                 if let Some((assignment, specs)) = assignment {
                     self.worker_event(n, Event::Assigned { assignment, specs });
                 }

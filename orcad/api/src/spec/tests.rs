@@ -48,6 +48,30 @@ fn everything_wrong_is_said_at_once() {
 }
 
 #[test]
+fn wishes_are_read_and_printed_and_refused() {
+    for text in ["disk == ssd: 50", "node.name == n3: -100", "rack in a,b: 1", "gpu exists: 100"] {
+        assert_eq!(text.parse::<Preference>().map(|p| p.to_string()), Ok(text.to_owned()));
+    }
+    for bad in ["", "disk == ssd", "disk == ssd: 0", "disk == ssd: 101", "disk == ssd: -101", "??: 5", ": 5"]
+    {
+        let error = bad.parse::<Preference>().unwrap_err();
+        assert!(error.0.contains("disk == ssd: 50"), "how it is written is said: {error}");
+    }
+    let spec = spec(
+        r#"{"image":"nginx","data_centers":["fra1","b c"],"preferences":["a == b: 7","x"],"singleton_wait":"1m"}"#,
+    )
+    .unwrap();
+    let paths: Vec<_> = spec.check().into_iter().map(|e| e.path).collect();
+    assert_eq!(paths, ["data_centers[1]", "preferences[1]", "singleton_wait"]);
+    let mut good = TaskSpec { singleton: true, preferences: vec!["a == b: 7".to_owned()], ..spec };
+    good.data_centers.truncate(1);
+    assert_eq!(good.check(), vec![]);
+    good.singleton_wait = Some(Span::from_secs(8 * 24 * 3600));
+    assert_eq!(good.check()[0].path, "singleton_wait");
+    assert!(crate::text::read_json::<TaskSpec>(br#"{"image":"x","singletons":true}"#).is_err());
+}
+
+#[test]
 fn fields_in_their_text_form() {
     for text in ["80", "8080:80", "127.0.0.1:8080:80", "[::1]:53:53/udp", "127.0.0.1::80"] {
         assert_eq!(text.parse::<Port>().map(|p| p.to_string()), Ok(text.to_owned()));

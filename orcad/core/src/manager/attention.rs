@@ -58,6 +58,8 @@ impl Manager {
                 ));
             }
         }
+        self.attend_drains(now, &mut list);
+        self.attend_singletons(&mut list);
         attend_tasks(tasks, &mut list);
         list
     }

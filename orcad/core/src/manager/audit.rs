@@ -1,6 +1,7 @@
 //! Every mutation that is asked for is recorded: who, what, which request, and what came of it.
 
 use orca_api::error::Problem;
+use orca_api::join::CertRole;
 
 use super::io::{Answer, Asked, Change, Request};
 use super::record::AuditRecord;
@@ -31,6 +32,24 @@ fn shortened(text: &str) -> String {
 }
 
 impl Turn<'_> {
+    /// Records something that a node did and may not do; as many of them each minute as of refused joins.
+    pub fn audit_node(&mut self, node: orca_api::id::NodeId, method: &str, object: &str, outcome: &str) {
+        if !self.may_audit_refusal() {
+            return;
+        }
+        let address = self.m.durable.nodes.get(&node).and_then(|n| n.address.clone()).unwrap_or_default();
+        let record = AuditRecord {
+            at: self.now.wall,
+            revision: 0,
+            peer: super::io::Peer::Cert { role: CertRole::Worker, id: node.to_string(), address },
+            method: method.to_owned(),
+            object: object.to_owned(),
+            request_id: String::new(),
+            outcome: outcome.to_owned(),
+        };
+        self.put(Change::Audited { record });
+    }
+
     /// Records a request and its outcome. A refusal is recorded as well, without a revision of its own.
     pub fn audit(&mut self, asked: &Asked, answer: &Result<Answer, Problem>) {
         let (object, changed) = match answer {

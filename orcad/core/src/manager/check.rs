@@ -26,7 +26,8 @@ pub fn check_manager(manager: &Manager) -> Vec<String> {
     }
     let mut owned: BTreeSet<PlacementId> = BTreeSet::new();
     for task in d.tasks.values() {
-        for placement in [task.placement, task.retired].into_iter().flatten() {
+        let next = task.next.as_ref().map(|n| n.placement);
+        for placement in [task.placement, task.retired, next].into_iter().flatten() {
             match d.placements.get(&placement) {
                 None => wrong.push(format!("task {} has no placement {placement}", task.name)),
                 Some(p) if p.task != task.id => {
@@ -38,10 +39,21 @@ pub fn check_manager(manager: &Manager) -> Vec<String> {
                 wrong.push(format!("placement {placement} has two owners"));
             }
         }
+        let is_live =
+            |id: Option<PlacementId>| id.and_then(|p| d.placements.get(&p)).is_some_and(|p| !p.is_ended());
+        if is_live(task.retired) && is_live(next) {
+            wrong.push(format!("task {}: a former and a next placement are live at once", task.name));
+        }
         if let Some(retired) = task.retired.and_then(|p| d.placements.get(&p))
             && !retired.is_ended()
+            && retired.wanted_running()
         {
-            wrong.push(format!("task {} has two live placements", task.name));
+            wrong.push(format!("task {}: its former placement is wanted to run", task.name));
+        }
+        // Both may run only while the one takes over from the other, and never of a singleton.
+        let beside = next.and_then(|p| d.placements.get(&p)).is_some_and(|p| p.wanted_running());
+        if task.spec.singleton && (is_live(task.retired) && is_live(task.placement) || beside) {
+            wrong.push(format!("task {} is a singleton, and two placements of it may run", task.name));
         }
     }
     for placement in d.placements.values() {

@@ -18,7 +18,9 @@ impl Manager {
     pub fn next_deadline(&self) -> Option<u64> {
         let blocked =
             if self.durable.blocked.is_empty() { None } else { Some(self.live.sweep_at.unwrap_or(0)) };
-        [self.nodes_due(), blocked, Some(self.live.housekeeping_at)].into_iter().flatten().min()
+        let moves = [self.drains_due(), self.singletons_due()];
+        let others = [self.nodes_due(), blocked, Some(self.live.housekeeping_at)];
+        others.into_iter().chain(moves).flatten().min()
     }
 }
 
@@ -27,6 +29,8 @@ impl Turn<'_> {
     pub fn on_tick(&mut self) {
         let now = self.now.boot_ms;
         self.watch();
+        self.tick_singletons();
+        self.tick_drains();
         match self.m.live.sweep_at {
             _ if self.m.durable.blocked.is_empty() => self.m.live.sweep_at = None,
             Some(at) if at > now => {}

@@ -12,6 +12,20 @@ pub const BLOCKED_SWEEP: Span = Span::from_secs(30);
 pub const KEY_KEPT: Span = Span::from_secs(24 * 3600);
 /// The most idempotency keys that are kept; the oldest go first.
 pub const KEYS_MAX: usize = 20_000;
+/// Failures of a placement in a row that say: try another node.
+pub const FAILURES: usize = 5;
+/// Within which those failures lie.
+pub const FAILURES_WITHIN: Span = Span::from_secs(300);
+/// How long a node is avoided on which a task failed.
+pub const AVOID_FOR: Span = Span::from_secs(3600);
+/// The most nodes that a task avoids; the oldest are forgotten first.
+pub const AVOID_MAX: usize = 16;
+/// How often a drain that does not get on is tried again, besides at every change of capacity.
+pub const DRAIN_SWEEP: Span = Span::from_secs(30);
+/// The longest deadline of a drain.
+pub const DRAIN_DEADLINE_MAX: Span = Span::from_secs(7 * 24 * 3600);
+/// What is added to a singleton's lease and grace before it is placed elsewhere: the engine kills, and is asked whether it did.
+pub const LEASE_MARGIN: Span = Span::from_secs(5);
 /// How long events are kept.
 pub const EVENTS_KEPT: Span = Span::from_secs(30 * 24 * 3600);
 /// The most events that are kept.

@@ -11,13 +11,14 @@ use orca_api::task::{Phase, Reason, State};
 use orca_api::units::Span;
 use scheduler::Scheduler;
 
+use super::defaults::{AVOID_FOR, NODES_MAX};
 use super::record::{PlacementRecord, TaskRecord};
 use super::report::outcome;
 use super::state::Manager;
 use crate::Now;
 
-/// Nodes that an explanation lists; the rest is counted.
-const NODES_LISTED: usize = 50;
+/// Nodes that an explanation lists, from the best; the rest is counted.
+const NODES_LISTED: usize = 20;
 
 impl Manager {
     /// Explains a task by its name or id.
@@ -42,13 +43,21 @@ impl Manager {
         let task = self.durable.tasks.get(&id)?;
         let placement =
             task.placement.and_then(|p| self.durable.placements.get(&p)).filter(|p| !p.is_ended());
-        let request = self.request(Some(id), &task.spec);
+        let request = self.request_of(task, now.wall);
         // A task that runs is asked about as if it were to be placed now: what it holds itself is free for it.
         let mut explanation = match placement {
             Some(own) => {
                 let mut without: Scheduler = self.scheduler.clone();
                 without.release(own.id);
-                self.view(&without.explain_listing(&request, NODES_LISTED), &request)
+                let mut all = without.explain_listing(&request, NODES_MAX);
+                // Its own node is among them, however good it is by now.
+                if let Some(at) =
+                    all.nodes.iter().position(|n| n.id == own.node).filter(|n| *n >= NODES_LISTED)
+                {
+                    all.nodes.swap(at, NODES_LISTED - 1);
+                }
+                all.nodes.truncate(NODES_LISTED);
+                self.view(&all, &request)
             }
             None => self.view(&self.scheduler.explain_listing(&request, NODES_LISTED), &request),
         };
@@ -164,6 +173,7 @@ impl Manager {
                 story.push(format!("no further attempt: its restart policy is {}", task.spec.restart));
             }
         }
+        self.tell_moves(task, now, &mut story);
         if let Some(warning) = &view.warning {
             story.push(warning.clone());
         }
@@ -171,6 +181,42 @@ impl Manager {
             story.push(format!("hint: {}", view.hint));
         }
         story
+    }
+}
+
+impl Manager {
+    /// Where a task came from, where it goes, and where it would not go.
+    fn tell_moves(&self, task: &TaskRecord, now: Now, story: &mut Vec<String>) {
+        let age = |since| Span::from_secs(now.wall.since(since).ms() / 1000);
+        if let (Some(next), Some(to)) = (&task.next, self.next_of(task)) {
+            let step = match to.wanted {
+                PlacementWanted::Running => {
+                    format!("it stops here once it runs there, which is {}", to.state())
+                }
+                PlacementWanted::Ready => {
+                    format!("it stops here once all is ready there, which is {}", to.state())
+                }
+                PlacementWanted::Stopped => "that came to nothing, and is being stopped".to_owned(),
+            };
+            story.push(format!("moves to {}, for {}: {step}", self.node_name(to.node), next.why));
+        }
+        if let Some(moved) = &task.moved {
+            story.push(format!(
+                "moved from {} to {} {} ago: {}",
+                self.node_name(moved.from),
+                self.node_name(moved.to),
+                age(moved.at),
+                moved.why
+            ));
+        }
+        for avoided in task.avoided(now.wall) {
+            let left = Span::from_secs(AVOID_FOR.ms().saturating_sub(now.wall.since(avoided.at).ms()) / 1000);
+            story.push(format!(
+                "{} comes last for another {left}: there it {}",
+                self.node_name(avoided.node),
+                avoided.why
+            ));
+        }
     }
 }
 

@@ -186,7 +186,7 @@ impl Turn<'_> {
     }
 
     /// Who has no certificate cannot fill the audit: so many refusals a minute are recorded.
-    fn may_audit_refusal(&mut self) -> bool {
+    pub(super) fn may_audit_refusal(&mut self) -> bool {
         let minute = self.now.boot_ms / 60_000;
         let (of, count) = &mut self.m.live.refusals;
         if *of != minute {

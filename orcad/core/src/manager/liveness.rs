@@ -386,28 +386,16 @@ impl Turn<'_> {
     /// The manager gives up on a node: what it had there is lost, and placed elsewhere. Gives the names of those tasks.
     pub(super) fn give_up(&mut self, node: NodeId, reason: Reason) -> Vec<Name> {
         let here = self.m.durable.by_node.get(&node).into_iter().flatten();
-        let live: Vec<PlacementRecord> = here
-            .filter_map(|p| self.m.durable.placements.get(p))
-            .filter(|p| !p.is_ended())
-            .map(|p| PlacementRecord::clone(p))
-            .collect();
+        let live = here.filter_map(|p| self.m.durable.placements.get(p)).filter(|p| !p.is_ended());
+        let live: Vec<_> = live.cloned().collect();
+        // What nobody vouches for may still run there: a singleton is waited for.
+        let silent = reason == Reason::NodeDown && self.cause.is_none();
         let mut tasks = BTreeSet::new();
-        for mut placement in live {
-            tasks.insert(placement.task);
-            placement.lost = Some(reason);
-            placement.since = self.now.wall;
-            if let Some(task) = self.m.durable.tasks.get(&placement.task).cloned() {
-                let words = String::new();
-                self.task_event(
-                    "task.state",
-                    &task,
-                    Some(node),
-                    Some(State::Lost.as_str()),
-                    Some(reason),
-                    words,
-                );
+        for placement in live {
+            if !(silent && self.must_wait(&placement)) {
+                tasks.insert(placement.task);
+                self.lose(&placement, reason);
             }
-            self.put_placement(placement, SetChange::Yes);
         }
         for task in &tasks {
             self.reconcile(*task);
@@ -423,6 +411,18 @@ impl Turn<'_> {
         if live.away.take().is_some() {
             self.ease_brake();
         }
+    }
+
+    /// A placement is lost with its node.
+    pub(super) fn lose(&mut self, placement: &PlacementRecord, reason: Reason) {
+        if let Some(task) = self.m.durable.tasks.get(&placement.task).cloned() {
+            let (node, state) = (Some(placement.node), Some(State::Lost.as_str()));
+            self.task_event("task.state", &task, node, state, Some(reason), String::new());
+        }
+        let mut placement = PlacementRecord::clone(placement);
+        placement.lost = Some(reason);
+        placement.since = self.now.wall;
+        self.put_placement(placement, SetChange::Yes);
     }
 }
 

@@ -223,7 +223,8 @@ impl Turn<'_> {
             let mut record = NodeRecord::clone(&record);
             record.leaving = true;
             record.availability = Availability::Draining;
-            record.drain = Some(record.drain.unwrap_or(Drain { since: self.now.wall, deadline: None }));
+            record.drain =
+                Some(record.drain.unwrap_or(Drain { since: self.now.wall, deadline: None, drained: false }));
             self.node_event("node.leaving", &record, "draining", "it asked to leave the cluster".to_owned());
             self.put_node(record);
         }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use orca_api::control::SetAvailability;
 use orca_api::error::{Code, Problem};
 use orca_api::id::{LifeId, NodeId};
 use orca_api::link::{Generation, Goodbye, Hello, LINK_VERSION, Welcome};
 use orca_api::load::NodeLoad;
-use orca_api::node::{Availability, Condition, NodeState};
+use orca_api::node::{Condition, NodeState};
 use orca_api::units::Time;
 
 use super::defaults::{CLOCK_SKEW, COPY_AFTER, HEARTBEAT};
@@ -84,6 +83,8 @@ impl Turn<'_> {
         for task in tasks {
             self.reconcile(task);
         }
+        self.watch_drains();
+        self.advance_drains();
     }
 
     /// A manager without a worker says hello to nobody: it is ready when it runs.
@@ -287,42 +288,5 @@ impl Turn<'_> {
         if changed {
             self.refresh_conditions(node);
         }
-    }
-
-    pub(super) fn set_availability(
-        &mut self,
-        text: &str,
-        set: &SetAvailability,
-        if_match: Option<u64>,
-    ) -> Result<Answer, Problem> {
-        let id = self.m.find_node(text)?;
-        let Some(record) = self.m.durable.nodes.get(&id) else {
-            return Err(Problem::new(Code::NoSuchNode, "the node is gone"));
-        };
-        if let Some(wanted) = if_match
-            && wanted != record.revision
-        {
-            return Err(Problem::new(
-                Code::Changed,
-                format!("the node is at revision {}, not {wanted}", record.revision),
-            ));
-        }
-        if set.availability == Availability::Draining {
-            return Err(Problem::new(
-                Code::BadSpec,
-                "a node cannot be drained yet: there is no other node to move its tasks to",
-            )
-            .hint(format!("orcactl node pause {} keeps new work off it", record.name)));
-        }
-        if record.availability != set.availability {
-            let mut record = NodeRecord::clone(record);
-            record.availability = set.availability;
-            self.node_event("node.availability", &record, set.availability.as_str(), String::new());
-            self.put_node(record);
-            self.room = true;
-        }
-        let view =
-            self.m.node_view(id, self.now).ok_or_else(|| Problem::new(Code::Internal, "the node is gone"))?;
-        Ok(Answer::Node(Box::new(view)))
     }
 }

@@ -2,7 +2,7 @@
 
 use orca_api::id::{NodeId, PlacementId, TaskId};
 use orca_api::task::Reason;
-use orca_api::units::{Bytes, Cpu};
+use orca_api::units::{Bytes, Cpu, Time};
 use scheduler::{Held, Load, Node, Pressure, Request, Resources, Scheduler};
 
 use super::record::{NodeRecord, PlacementRecord, TaskRecord};
@@ -94,10 +94,27 @@ impl Manager {
             resources: resources(spec),
             ports: spec.ports.clone(),
             constraints: spec.constraints.iter().filter_map(|c| c.parse().ok()).collect(),
+            data_centers: spec.data_centers.clone(),
+            preferences: spec.preferences.iter().filter_map(|p| preference(p)).collect(),
             algorithm: spec.algorithm.unwrap_or(default),
             ..Request::default()
         }
     }
+
+    /// A task in the scheduler's words, with the nodes that it failed on lately.
+    pub(super) fn request_of(&self, task: &TaskRecord, now: Time) -> Request {
+        let mut request = self.request(Some(task.id), &task.spec);
+        request.avoid = task.avoided(now).map(|a| a.node).collect();
+        request
+    }
+}
+
+fn preference(text: &str) -> Option<scheduler::Preference> {
+    let preference: orca_api::spec::Preference = text.parse().ok()?;
+    Some(scheduler::Preference {
+        to: scheduler::Target::Constraint(preference.of),
+        weight: preference.weight,
+    })
 }
 
 impl Turn<'_> {
@@ -105,7 +122,7 @@ impl Turn<'_> {
     /// the task left in volumes is there, so it goes back where it fits.
     pub fn place(&mut self, id: TaskId, before: Option<NodeId>) {
         let Some(task) = self.m.durable.tasks.get(&id) else { return };
-        let mut request = self.m.request(Some(id), &task.spec);
+        let mut request = self.m.request_of(task, self.now.wall);
         if let Some(node) = before {
             request
                 .preferences

@@ -8,8 +8,8 @@ use orca_api::join::CertRole;
 use orca_api::link::{AttemptStatus, Generation, NodeFacts, PlacementStatus, PlacementWanted};
 use orca_api::name::Name;
 use orca_api::node::{Availability, NodeState, Role};
-use orca_api::spec::{Algorithm, TaskSpec};
-use orca_api::task::{Reason, State, Wanted};
+use orca_api::spec::{Algorithm, RestartCondition, TaskSpec};
+use orca_api::task::{Next as Where, Reason, State, Wanted};
 use orca_api::units::{Bytes, Cpu, Span, Time};
 use serde::{Deserialize, Serialize};
 
@@ -221,6 +221,9 @@ pub struct Drain {
     pub since: Time,
     /// What has not left by then is stopped all the same.
     pub deadline: Option<Time>,
+    /// Nothing was left on it.
+    #[serde(default)]
+    pub drained: bool,
 }
 
 /// A task.
@@ -258,6 +261,51 @@ pub struct TaskRecord {
     pub history: Vec<AttemptStatus>,
     /// While it has no live placement and should have one: why.
     pub waiting: Option<Waiting>,
+    /// The placement that takes over from `placement` once it is ready to: the task moves.
+    #[serde(default)]
+    pub next: Option<Next>,
+    /// Nodes on which it failed lately, oldest first: taken only where no other fits.
+    #[serde(default)]
+    pub avoid: Vec<Avoided>,
+    /// Why it last moved, in a few words.
+    #[serde(default)]
+    pub moved: Option<Moved>,
+}
+
+/// A placement that is to take over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Next {
+    /// The placement. It is wanted running where it may run beside the former one, and otherwise ready: made, and held
+    /// until the former one has ended.
+    pub placement: PlacementId,
+    /// Why the task moves: what the former placement is stopped with.
+    pub reason: Reason,
+    /// In a few words.
+    pub why: String,
+}
+
+/// A node that a task failed on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Avoided {
+    /// The node.
+    pub node: NodeId,
+    /// When.
+    pub at: Time,
+    /// How, in a few words.
+    pub why: String,
+}
+
+/// That a task was moved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moved {
+    /// From which node.
+    pub from: NodeId,
+    /// To which.
+    pub to: NodeId,
+    /// When.
+    pub at: Time,
+    /// Why, in a few words.
+    pub why: String,
 }
 
 /// Why a task has no node.
@@ -300,6 +348,9 @@ pub struct PlacementRecord {
     pub stop: Option<StopAsked>,
     /// Attempts that earlier placements made.
     pub attempts_before: u32,
+    /// What earlier placements of this run have used of the restart budget.
+    #[serde(default)]
+    pub budget_used: u32,
     /// What its worker last said of it.
     pub status: PlacementStatus,
     /// When its state last changed.
@@ -341,6 +392,32 @@ impl PlacementRecord {
         }
         let over = self.status.attempts.last().is_none_or(|a| a.state.is_terminal());
         over && self.status.finished
+    }
+
+    /// Whether it was given up, or asked to make room: its end is not the end of its task.
+    pub fn is_moved(&self) -> bool {
+        let last = self.status.attempts.last();
+        let elsewhere = |reason: Reason| reason.next() == Where::Elsewhere;
+        self.lost.is_some()
+            || self.stop.as_ref().is_some_and(|s| elsewhere(s.reason))
+            || last.is_some_and(|a| a.state == State::Stopped && a.reason.is_some_and(elsewhere))
+    }
+
+    /// Whether its task is to run again after it, though nobody asked anew: it was moved, and what it came to meanwhile is
+    /// not an end by its own policy.
+    pub fn goes_on(&self) -> bool {
+        if !self.is_moved() {
+            return false;
+        }
+        if self.lost.is_some() {
+            return true;
+        }
+        let Some(last) = self.status.attempts.last() else { return true };
+        match self.spec.restart.condition {
+            RestartCondition::Never => !matches!(last.state, State::Completed | State::Failed),
+            RestartCondition::OnFailure => last.state != State::Completed,
+            RestartCondition::Always => true,
+        }
     }
 }
 

@@ -146,10 +146,45 @@ impl Turn<'_> {
                         self.take_status(known, &status);
                     }
                 }
-                _ => unknown.push(status.placement),
+                Some(known) => {
+                    let known = PlacementRecord::clone(known);
+                    self.refuse_status(node, known, &status);
+                    unknown.push(status.placement);
+                }
+                // Forgotten, or never there: its worker is told to end it.
+                None => unknown.push(status.placement),
             }
         }
         unknown
+    }
+
+    /// A status that does not count. A late outcome of what was given up is recorded as such; what is not this node's to
+    /// tell is refused, and that is recorded.
+    fn refuse_status(&mut self, node: NodeId, mut known: PlacementRecord, status: &PlacementStatus) {
+        let Some(task) = self.m.durable.tasks.get(&known.task).cloned() else { return };
+        if known.node != node || known.task != status.task {
+            let name = self.m.node_name(node);
+            let what = if known.node == node { "as another task's" } else { "though it is not there" };
+            self.audit_node(node, "link.report", task.name.as_str(), "not_allowed");
+            let words = format!("{name} reports a placement of it {what}");
+            self.task_event("task.refused", &task, Some(node), None, None, words);
+            return;
+        }
+        // Progress of what was given up is no news: how it ended is.
+        let merged = merge(&known.status, status).status;
+        let last = merged.attempts.last().filter(|a| a.state.is_terminal()).cloned();
+        let Some(last) = last else { return };
+        let told = known.status.attempts.iter().any(|a| a.number == last.number && a.state == last.state);
+        if told {
+            return;
+        }
+        let words = format!("after it was given up: attempt {} {}", last.number, last.state);
+        let said = outcome(&last);
+        let words = if said.is_empty() { words } else { format!("{words}: {said}") };
+        self.task_event("task.late", &task, Some(node), None, last.reason, words);
+        known.status = merged;
+        self.refresh_history(&known);
+        self.put_placement(known, SetChange::No);
     }
 
     /// Of placements that a worker has forgotten the next report counts, whatever its sequence: it counts anew, and its
@@ -208,10 +243,15 @@ impl Turn<'_> {
                 self.task_event("task.refused", &task, Some(node), None, None, why);
             }
         }
+        if moved {
+            self.refresh_history(&record);
+        }
         // A worker that forgot the end must hear of it, or it would begin another attempt.
         self.put_placement(record, if ended_now { SetChange::Yes } else { SetChange::No });
         if ended_now {
             self.m.live.progress.remove(&id);
+        }
+        if moved || ended_now {
             self.reconcile(task);
         }
     }

@@ -68,6 +68,10 @@ pub(super) struct Live {
     pub brake: Option<Engaged>,
     /// Nodes with a certificate of this cluster that are not known, and when they last came.
     pub strangers: BTreeMap<NodeId, u64>,
+    /// When drains that do not get on are tried again, on the boot clock.
+    pub drains: BTreeMap<NodeId, u64>,
+    /// Singletons on nodes that fell silent.
+    pub singletons: super::singleton::Waits,
     /// A minute of the boot clock, and the joins that were refused in it.
     pub refusals: (u64, u32),
 }
@@ -332,6 +336,7 @@ fn assigned(placement: &PlacementRecord) -> Assigned {
         restart: placement.spec.restart,
         // A worker that lost its store must not give a number twice.
         attempts_before: placement.status.attempts.last().map_or(placement.attempts_before, |a| a.number),
+        budget_used: placement.budget_used,
     }
 }
 

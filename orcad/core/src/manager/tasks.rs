@@ -5,7 +5,7 @@ use std::sync::Arc;
 use orca_api::control::{StartTask, StopTask, TASKS_MAX, TaskAnswer};
 use orca_api::error::{Code, Problem};
 use orca_api::id::{NodeId, PlacementId, TaskId};
-use orca_api::link::{ATTEMPTS_KEPT, PlacementWanted};
+use orca_api::link::PlacementWanted;
 use orca_api::name::Name;
 use orca_api::spec::{STOP_GRACE_MAX, TaskSpec};
 use orca_api::task::{Reason, Wanted};
@@ -13,7 +13,7 @@ use orca_api::units::Span;
 
 use super::defaults::KEYS_MAX;
 use super::io::{Answer, Asked, Change, Request};
-use super::record::{PlacementRecord, RequestRecord, StopAsked, TaskRecord, Waiting};
+use super::record::{PlacementRecord, RequestRecord, TaskRecord, Waiting};
 use super::state::Manager;
 use super::turn::{SetChange, Turn};
 
@@ -203,6 +203,9 @@ impl Turn<'_> {
             restarts_before: 0,
             history: Vec::new(),
             waiting: Some(Waiting { reason: Reason::New, message: String::new(), since: self.now.wall }),
+            next: None,
+            avoid: Vec::new(),
+            moved: None,
         };
         self.task_event("task.created", &record, None, None, None, format!("image {}", record.spec.image));
         self.put_task(record);
@@ -243,6 +246,7 @@ impl Turn<'_> {
         task.wanted = Wanted::Running;
         task.run += 1;
         task.waiting = None;
+        task.avoid.clear();
         let what = if same { "started again".to_owned() } else { format!("version {}", task.version) };
         self.task_event("task.started", &task, None, None, None, what);
         self.put_task(task);
@@ -301,6 +305,7 @@ impl Turn<'_> {
         task.wanted = Wanted::Running;
         task.run += 1;
         task.waiting = None;
+        task.avoid.clear();
         self.task_event("task.restart", &task, None, None, None, String::new());
         self.put_task(task);
         self.reconcile(id);
@@ -371,23 +376,20 @@ impl Turn<'_> {
             })
     }
 
-    /// Asks for the end of a task's live placement.
+    /// Asks for the end of whatever of a task is live.
     fn stop_live(&mut self, task: TaskId, reason: Reason, grace: Option<Span>) {
-        let Some(placement) = self.m.durable.tasks.get(&task).and_then(|t| t.placement) else { return };
-        let Some(placement) = self.m.durable.placements.get(&placement) else { return };
-        if placement.is_ended() || placement.wanted == PlacementWanted::Stopped {
-            return;
+        let Some(record) = self.m.durable.tasks.get(&task) else { return };
+        let next = record.next.as_ref().map(|n| n.placement);
+        for placement in [next, record.placement, record.retired].into_iter().flatten() {
+            self.stop_placement(placement, reason, grace);
         }
-        let mut placement = PlacementRecord::clone(placement);
-        placement.wanted = PlacementWanted::Stopped;
-        placement.stop = Some(StopAsked { reason, at: self.now.wall, grace, live: true });
-        self.put_placement(placement, SetChange::Yes);
     }
 
     /// The one rule that moves a task (see the module's first lines).
     pub fn reconcile(&mut self, id: TaskId) {
+        self.settle_next(id);
         let Some(task) = self.m.durable.tasks.get(&id).map(Arc::clone) else { return };
-        let placement = task.placement.and_then(|p| self.m.durable.placements.get(&p)).map(Arc::clone);
+        let placement = self.m.placement(task.placement).map(Arc::clone);
         let live = placement.as_ref().is_some_and(|p| !p.is_ended());
         let current = placement.as_ref().is_some_and(|p| p.run == task.run);
         match (task.wanted, live) {
@@ -395,13 +397,18 @@ impl Turn<'_> {
                 self.stop_live(id, Reason::StoppedByRollout, None);
                 self.wait(id, Reason::WaitingOn, "its earlier run is being stopped");
             }
-            (Wanted::Running, true) => {}
-            (Wanted::Running, false) if current && placement.as_ref().is_some_and(|p| p.lost.is_none()) => {
+            (Wanted::Running, true) => self.consider_elsewhere(id),
+            (Wanted::Running, false) if current && placement.as_ref().is_some_and(|p| !p.goes_on()) => {
                 // It ended by itself, and its policy allows no more: that is its end, until somebody asks again.
             }
+            (Wanted::Running, false) if self.m.other_live(&task) => {
+                self.wait(id, Reason::WaitingOn, "its former placement is being stopped");
+            }
             (Wanted::Running, false) => self.place(id, placement.as_ref().map(|p| p.node)),
-            (Wanted::Stopped, true) => self.stop_live(id, Reason::StoppedByUser, None),
-            (Wanted::Stopped, false) => {
+            (Wanted::Stopped, _) if live || self.m.other_live(&task) => {
+                self.stop_live(id, Reason::StoppedByUser, None);
+            }
+            (Wanted::Stopped, _) => {
                 if task.waiting.is_some() {
                     let mut task = TaskRecord::clone(&task);
                     task.waiting = None;
@@ -431,20 +438,29 @@ impl Turn<'_> {
     pub fn bind(&mut self, id: TaskId, node: NodeId) {
         let Some(task) = self.m.durable.tasks.get(&id) else { return };
         let mut task = TaskRecord::clone(task);
-        if let Some(gone) = task.retired.take() {
-            self.drop_placement(gone);
-        }
-        if let Some(old) = task.placement.and_then(|p| self.m.durable.placements.get(&p)).map(Arc::clone) {
-            task.attempts_before = old.status.attempts.last().map_or(task.attempts_before, |a| a.number);
-            task.restarts_before = task.restarts_before.saturating_add(old.status.restarts);
-            task.history.extend(old.status.attempts.iter().cloned());
-            let excess = task.history.len().saturating_sub(ATTEMPTS_KEPT);
-            task.history.drain(..excess);
-            task.retired = Some(old.id);
-        }
-        let placement = PlacementRecord {
-            id: PlacementId::fresh(self.ids),
-            task: id,
+        let former = self.m.placement(task.placement).filter(|p| p.run == task.run);
+        let budget_used = former.map_or(0, |p| p.status.budget_used.max(p.budget_used));
+        self.retire(&mut task, None, node);
+        let placement = self.new_placement(&task, node, PlacementWanted::Running, budget_used);
+        task.placement = Some(placement.id);
+        task.waiting = None;
+        self.task_event("task.state", &task, Some(node), Some("assigned"), None, String::new());
+        self.put_placement(placement, SetChange::Yes);
+        self.put_task(task);
+    }
+
+    /// A placement of a task on a node, of its present run and version.
+    pub fn new_placement(
+        &mut self,
+        task: &TaskRecord,
+        node: NodeId,
+        wanted: PlacementWanted,
+        budget_used: u32,
+    ) -> PlacementRecord {
+        let id = PlacementId::fresh(self.ids);
+        PlacementRecord {
+            id,
+            task: task.id,
             name: task.name.clone(),
             node,
             revision: self.revision,
@@ -453,16 +469,17 @@ impl Turn<'_> {
             version: task.version,
             spec: Arc::clone(&task.spec),
             digest: task.digest.clone(),
-            wanted: PlacementWanted::Running,
+            wanted,
             stop: None,
             attempts_before: task.attempts_before,
+            budget_used,
             status: orca_api::link::PlacementStatus {
-                placement: PlacementId::from_raw(orca_api::id::RawId::from_bytes([0; 10])),
-                task: id,
+                placement: id,
+                task: task.id,
                 sequence: 0,
                 attempts: Vec::new(),
                 restarts: 0,
-                budget_used: 0,
+                budget_used,
                 next_attempt_at: None,
                 finished: false,
                 progress: None,
@@ -470,19 +487,13 @@ impl Turn<'_> {
             },
             since: self.now.wall,
             lost: None,
-        };
-        let mut placement = placement;
-        placement.status.placement = placement.id;
-        task.placement = Some(placement.id);
-        task.waiting = None;
-        self.task_event("task.state", &task, Some(node), Some("assigned"), None, String::new());
-        self.put_placement(placement, SetChange::Yes);
-        self.put_task(task);
+        }
     }
 
     fn forget(&mut self, id: TaskId) {
         let Some(task) = self.m.durable.tasks.get(&id).map(Arc::clone) else { return };
-        for placement in [task.placement, task.retired].into_iter().flatten() {
+        let next = task.next.as_ref().map(|n| n.placement);
+        for placement in [task.placement, task.retired, next].into_iter().flatten() {
             self.drop_placement(placement);
         }
         self.task_event("task.removed", &task, None, None, None, String::new());

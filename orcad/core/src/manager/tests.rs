@@ -2,6 +2,7 @@
 
 mod cluster;
 mod forgetful;
+mod moves;
 
 use orca_api::control::{StartTask, StopTask, TaskView};
 use orca_api::error::{Code, Problem};

@@ -188,6 +188,9 @@ impl Turn<'_> {
         if self.room {
             self.retry_blocked();
         }
+        if self.room || !self.tasks.is_empty() || !self.nodes.is_empty() {
+            self.advance_drains();
+        }
         for node in std::mem::take(&mut self.dirty) {
             if let Some(record) = self.m.durable.nodes.get(&node) {
                 let mut record = NodeRecord::clone(record);

@@ -45,7 +45,8 @@ impl Manager {
         let Some(placement) = task.placement.and_then(|p| self.durable.placements.get(&p)) else {
             return task.wanted == Wanted::Stopped;
         };
-        placement.is_ended() && (placement.run == task.run || task.wanted == Wanted::Stopped)
+        let end = placement.run == task.run && !placement.goes_on();
+        placement.is_ended() && (end || task.wanted == Wanted::Stopped)
     }
 
     fn shown(&self, task: &TaskRecord) -> Shown {
@@ -323,7 +324,7 @@ impl Manager {
             data_center: node.data_center.clone(),
             load: self.live.nodes.get(&id).and_then(|l| l.load.as_ref()).map(|l| l.as_ref().clone()),
             tasks_on_node: tasks,
-            drain: None,
+            drain: node.drain.is_some().then(|| self.drain_view(id, now)),
             differs: node.differs(),
         })
     }

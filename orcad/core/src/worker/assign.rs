@@ -74,12 +74,14 @@ impl Turn<'_> {
                 task: assigned.task,
                 name: assigned.name.clone(),
                 spec: assigned.spec.clone(),
+                counters: Counters { budget_used: assigned.budget_used, ..Counters::default() },
                 assigned: Some(assigned),
                 attempts: Vec::new(),
-                counters: Counters::default(),
                 next_attempt_at: None,
                 finished: false,
                 sequence: 0,
+                heard: None,
+                lease_ended: false,
             },
         };
         self.put_placement(record);

@@ -28,6 +28,7 @@ impl Turn<'_> {
             if may_look {
                 self.look(placement);
             }
+            self.watch_lease(placement);
             self.settle(placement);
             if may_act {
                 self.begin_next(placement);
@@ -72,6 +73,9 @@ impl Turn<'_> {
     fn begin_next(&mut self, placement: PlacementId) {
         let Some(record) = self.record(placement).cloned() else { return };
         if record.finished || record.stop_wanted().is_some() || record.live_attempt().is_some() {
+            return;
+        }
+        if self.w.lease_left(&record).is_some_and(|left| left == 0) {
             return;
         }
         if let Some(at) = record.next_attempt_at {

@@ -18,6 +18,7 @@ impl Worker {
             .chain(live.shown.values().filter_map(super::report::Shown::due_at))
             .chain(live.outbox.resend_at)
             .chain(live.engine.unresponsive_at())
+            .chain(self.leases_end())
             .chain(self.sweep_at())
             .filter(|at| *at > now.boot_ms)
             .min()

@@ -45,6 +45,11 @@ pub enum Event {
         /// Bodies of specs, by digest.
         specs: BTreeMap<String, Arc<TaskSpec>>,
     },
+    /// The manager answered a poll: its leases are good for as long again.
+    Heard {
+        /// When it was asked, in milliseconds of the boot clock: it heard us no earlier.
+        asked_at: u64,
+    },
     /// The manager took a report in.
     ReportAccepted {
         /// Placement and sequence of what was reported.
@@ -422,6 +427,21 @@ pub struct PlacementRecord {
     pub finished: bool,
     /// Rises with each change that the manager should hear of.
     pub sequence: u64,
+    /// Of a singleton: when the manager was heard, at least. Stored, so that a restart of orcad makes no lease longer.
+    #[serde(default)]
+    pub heard: Option<Heard>,
+    /// Of a singleton: its lease ended while it ran. It does not come back in this placement.
+    #[serde(default)]
+    pub lease_ended: bool,
+}
+
+/// An instant of a boot's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// Which boot of the kernel.
+    pub boot_id: String,
+    /// Milliseconds of its clock.
+    pub at: u64,
 }
 
 /// An attempt on this worker.

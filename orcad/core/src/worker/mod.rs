@@ -35,6 +35,7 @@ mod defaults;
 mod engine;
 mod health;
 pub mod io;
+mod lease;
 mod observe;
 mod oom;
 mod ops;

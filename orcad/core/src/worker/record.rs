@@ -30,6 +30,9 @@ impl PlacementRecord {
     /// Why it is to be stopped; `None` while it is not.
     pub(super) fn stop_wanted(&self) -> Option<Reason> {
         let asked = match &self.assigned {
+            Some(assigned) if assigned.wanted != PlacementWanted::Stopped && self.lease_ended => {
+                Some(Reason::LeaseEnded)
+            }
             Some(assigned) if assigned.wanted != PlacementWanted::Stopped => return None,
             Some(assigned) => assigned.stop_reason,
             None => None,

@@ -61,6 +61,8 @@ pub(super) struct Live {
     pub assigned: bool,
     /// The machine is going down: nothing is begun any more.
     pub going_down: bool,
+    /// When the manager was asked that answered last, on the boot clock.
+    pub heard: Option<u64>,
     pub containers: Containers,
     /// Operations in flight, by number.
     pub ops: BTreeMap<u64, Op>,

@@ -44,6 +44,7 @@ impl Turn<'_> {
             }
             Event::Welcomed { cluster, node, name } => self.on_welcomed(cluster, node, name),
             Event::Assigned { assignment, specs } => self.on_assigned(assignment, specs),
+            Event::Heard { asked_at } => self.w.live.heard = self.w.live.heard.max(Some(asked_at)),
             Event::ReportAccepted { accepted, unknown } => self.on_report_accepted(accepted, unknown),
             Event::Engine(state) => {
                 if self.w.live.engine.on_state(state, self.now) {

@@ -93,6 +93,9 @@ pub(super) fn task(n: u8, revision: u64, wanted: Wanted) -> Change {
             restarts_before: 0,
             history: Vec::new(),
             waiting: None,
+            next: None,
+            avoid: Vec::new(),
+            moved: None,
         }),
     }
 }
@@ -114,6 +117,7 @@ pub(super) fn placement(n: u8, revision: u64) -> Change {
             wanted: PlacementWanted::Running,
             stop: None,
             attempts_before: 0,
+            budget_used: 0,
             status: PlacementStatus {
                 placement: id,
                 task,

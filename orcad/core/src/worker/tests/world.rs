@@ -140,6 +140,7 @@ impl World {
                     stop_grace: None,
                     restart: restart.parse().expect("a policy"),
                     attempts_before: 0,
+                    budget_used: 0,
                 };
                 self.assignment.placements.insert(placement, assigned);
             }
