@@ -4,7 +4,7 @@
 //! | line | does |
 //! |---|---|
 //! | `nodes 2` | the first line, if there is more than one node |
-//! | `start NAME IMAGE [--restart P] [--memory M] [--cpus C] [-p PORT] [--grace S] [--replace]` | asks; so do `stop`, `restart`, `remove NAME [--force]`, `pause NODE`, `activate NODE` |
+//! | `start NAME IMAGE [--restart P] [--memory M] [--cpus C] [-p PORT] [--grace S] [-v MOUNT] [--on NODE] [--singleton WAIT] [--replace]` | asks; so do `stop`, `restart`, `remove NAME [--force]`, `pause NODE`, `activate NODE`, `drain NODE [DEADLINE]` |
 //! | `advance 5s` | lets time pass |
 //! | `exit NAME CODE` | the task's process ends |
 //! | `lose-container NAME` | somebody removes the task's container |
@@ -18,7 +18,7 @@
 //! | `engine NODE stops 5s [live-restore]`, `engine NODE hangs 20s` | the engine is away for so long |
 //! | `foreign NODE NAME PORT` | somebody else's container publishes a port |
 //! | `repair` | every image is there, and runs |
-//! | `tasks`, `explain NAME` | shows what a client would see |
+//! | `tasks`, `explain NAME`, `drain-plan NODE` | shows what a client would see |
 //!
 //! What an image does is in its name: `orca_tests::world::engine` has the list.
 
@@ -103,8 +103,13 @@ fn act(world: &mut World, line: &str) -> Result<()> {
         ["remove", name, "--force"] => {
             world.ask_manager(Request::Remove { task: name.to_owned(), force: true });
         }
-        ["pause", node] => set_availability(world, node, Availability::Paused),
-        ["activate", node] => set_availability(world, node, Availability::Active),
+        ["pause", node] => set_availability(world, node, Availability::Paused, None),
+        ["activate", node] => set_availability(world, node, Availability::Active, None),
+        ["drain", node] => set_availability(world, node, Availability::Draining, None),
+        ["drain", node, deadline] => {
+            set_availability(world, node, Availability::Draining, Some(deadline.parse()?));
+        }
+        ["drain-plan", node] => show_drain(world, node)?,
         ["advance", span] => world.run_for(span.parse()?),
         ["exit", name, code] => {
             let (n, id) = container(world, name)?;
@@ -169,6 +174,12 @@ fn start(name: &str, image: &str, options: &[&str]) -> Result<Request> {
             "--cpus" => spec.cpus = Some(value()?.parse()?),
             "-p" => spec.ports.push(value()?.parse()?),
             "--grace" => spec.stop_grace = Some(value()?.parse()?),
+            "-v" => spec.mounts.push(value()?.parse()?),
+            "--on" => spec.preferences.push(format!("node.name == {}: 100", value()?)),
+            "--singleton" => {
+                spec.singleton = true;
+                spec.singleton_wait = Some(value()?.parse()?);
+            }
             "--replace" => replace = true,
             other => bail!("no such option: {other}"),
         }
@@ -176,10 +187,20 @@ fn start(name: &str, image: &str, options: &[&str]) -> Result<Request> {
     Ok(Request::Start(Box::new(StartTask { name: Some(name.parse()?), spec, replace })))
 }
 
-fn set_availability(world: &mut World, node: &str, availability: Availability) {
+fn show_drain(world: &mut World, node: &str) -> Result<()> {
+    let core = world.manager.core.as_ref().context("there is no manager")?;
+    for t in core.drain_plan(node, world.clock())?.tasks {
+        let to = t.to.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let blocked = t.blocked.map_or_else(String::new, |why| format!("  blocked: {why}"));
+        world.note(format!("  {} to {to}, {}: {}{blocked}", t.name, t.order, t.step));
+    }
+    Ok(())
+}
+
+fn set_availability(world: &mut World, node: &str, availability: Availability, deadline: Option<Span>) {
     world.ask_manager(Request::SetAvailability {
         node: node.to_owned(),
-        set: SetAvailability { availability, deadline: None },
+        set: SetAvailability { availability, deadline },
     });
 }
 

@@ -2,7 +2,8 @@
 //!
 //! * what was acknowledged is there after every load, and revisions only rise;
 //! * a placement's task, node and spec never change, its attempts' states only rise, and an end stays an end;
-//! * at most one container of a task is alive at any time, over all nodes, and a container's process is begun once;
+//! * at most one container of a task is alive at any time, over all nodes, but while it moves: then the former one and the
+//!   next; of a singleton never two. A container's process is begun once;
 //! * a process that ended by itself is not followed by another before the back-off allows it;
 //! * containers without our labels are never touched;
 //! * and what `calm.rs` adds once nothing breaks any more.
@@ -50,6 +51,8 @@ pub struct Checker {
     lost: BTreeSet<PlacementId>,
     /// Nodes that were removed: they have not heard of it yet.
     left: BTreeSet<NodeId>,
+    /// Of each task, the placements that may live beside each other: what it has, its next one, its former one.
+    beside: BTreeMap<TaskId, BTreeSet<PlacementId>>,
     backoff: BTreeMap<PlacementId, Backoff>,
     /// Containers whose end is somebody's wish.
     stops: BTreeSet<String>,
@@ -66,6 +69,7 @@ impl Checker {
             states: BTreeMap::new(),
             lost: BTreeSet::new(),
             left: BTreeSet::new(),
+            beside: BTreeMap::new(),
             backoff: BTreeMap::new(),
             stops: BTreeSet::new(),
         }
@@ -120,6 +124,12 @@ impl Checker {
         }
         self.revision = core.revision();
         for row in core.durable_rows() {
+            if let Change::TaskPut { record: t } = &row
+                && !t.spec.singleton
+            {
+                let next = t.next.as_ref().map(|n| n.placement);
+                self.beside.insert(t.id, [t.placement, next, t.retired].into_iter().flatten().collect());
+            }
             if let Change::NodePut { record } = &row
                 && record.state == NodeState::Left
             {
@@ -150,15 +160,26 @@ impl Checker {
 
     // ------------------------------------------------------------------------------------ what containers do
 
-    /// At most one container of a task is alive.
+    /// At most one container of a task is alive, or two while it moves.
     pub(crate) fn look(&mut self, workers: &[WorkerBox]) {
-        let mut alive: BTreeMap<TaskId, String> = BTreeMap::new();
+        let mut alive: BTreeMap<TaskId, Vec<(PlacementId, u32)>> = BTreeMap::new();
         let members = workers.iter().filter(|w| !self.left.contains(&w.node));
         let running = members.flat_map(|w| w.engine.running());
         for labels in running.filter(|l| !self.lost.contains(&l.placement)).collect::<Vec<_>>() {
-            let this = format!("{} attempt {}", labels.placement, labels.attempt);
-            if let Some(other) = alive.insert(labels.task, this.clone()) {
-                self.find(format!("two containers of one task are alive: {other} and {this}"));
+            let living = alive.entry(labels.task).or_default();
+            living.push((labels.placement, labels.attempt));
+            if let [former @ .., this] = living.as_slice()
+                && !former.is_empty()
+            {
+                let beside = self.beside.get(&labels.task);
+                let moves = former.len() == 1
+                    && former[0].0 != this.0
+                    && beside.is_some_and(|b| b.contains(&former[0].0) && b.contains(&this.0));
+                if !moves {
+                    let living: Vec<String> =
+                        living.iter().map(|(p, n)| format!("{p} attempt {n}")).collect();
+                    self.find(format!("too many containers of one task are alive: {}", living.join(", ")));
+                }
             }
         }
         for worker in workers {

@@ -180,14 +180,17 @@ impl World {
             }
             45..60 => Request::Stop { task: name, how: StopTask::default() },
             60..75 => Request::Restart { task: name },
-            75..95 => {
+            75..90 => {
                 let force = self.rng.chance(700);
                 Request::Remove { task: name, force }
             }
             _ => {
                 let node = format!("n{}", self.rng.between(1, self.workers.len() as u64));
-                let availability =
-                    if self.rng.chance(300) { Availability::Paused } else { Availability::Active };
+                let availability = match self.rng.below(10) {
+                    0..2 => Availability::Paused,
+                    2..5 => Availability::Draining,
+                    _ => Availability::Active,
+                };
                 Request::SetAvailability { node, set: SetAvailability { availability, deadline: None } }
             }
         }
@@ -204,6 +207,7 @@ impl World {
             spec.ports = vec![self.rng.pick(&["8080:80", "9090:90"]).parse().expect("a port")];
         }
         spec.stop_grace = "3s".parse().ok();
+        spec.singleton = self.rng.chance(150);
         spec
     }
 }
