@@ -153,7 +153,7 @@ impl Control {
             Route::NodeInspect => nodes::inspect(self, &call).await,
             Route::NodeAvailability => nodes::set_availability(self, &call, body).await,
             Route::Events => events::events(self, &call).await,
-            Route::NodeDrainPlan => Err(Problem::new(Code::Internal, "not written yet")),
+            Route::NodeDrainPlan => nodes::drain_plan(self, &call).await,
             Route::NodeLabels => nodes::set_labels(self, &call, body).await,
             Route::NodeConfirmDown => nodes::confirm_down(self, &call).await,
             Route::NodeRemove => nodes::remove(self, &call).await,

@@ -7,7 +7,7 @@ use orca_api::control::SetAvailability;
 use orca_api::error::Problem;
 use orca_core::manager::Request as Asking;
 
-use super::control::{Call, Control, list as list_answer, read_body, tagged};
+use super::control::{Call, Control, list as list_answer, ok, read_body, tagged};
 use crate::net::http::Body;
 
 pub(super) async fn list(control: &Control) -> Result<Response<Body>, Problem> {
@@ -47,4 +47,10 @@ pub(super) async fn confirm_down(control: &Control, call: &Call) -> Result<Respo
 pub(super) async fn remove(control: &Control, call: &Call) -> Result<Response<Body>, Problem> {
     let force = call.query.flag("force")?;
     control.ask(call, b"", Asking::RemoveNode { node: call.part.clone(), force }).await
+}
+
+pub(super) async fn drain_plan(control: &Control, call: &Call) -> Result<Response<Body>, Problem> {
+    let text = call.part.clone();
+    let plan = control.manager.read(move |manager, now| manager.drain_plan(&text, now)).await??;
+    Ok(ok(&plan))
 }
