@@ -410,3 +410,175 @@ Examples:
   orcactl completion bash > /etc/bash_completion.d/orcactl
   orcactl completion fish > ~/.config/fish/completions/orcactl.fish
 ";
+
+/// `orcactl job`
+pub const JOB: &str = "\
+Examples:
+  orcactl job init shop.toml
+  orcactl job plan shop.toml
+  orcactl job run shop.toml
+";
+
+/// `orcactl job init`
+pub const JOB_INIT: &str = "\
+Examples:
+  orcactl job init
+  orcactl job init shop.toml
+  orcactl job init - | less
+";
+
+/// `orcactl job schema`
+pub const JOB_SCHEMA: &str = "\
+Examples:
+  orcactl job schema > job.schema.json
+  orcactl job schema | jq .properties
+";
+
+/// `orcactl job plan`
+pub const JOB_PLAN: &str = "\
+Examples:
+  orcactl job plan shop.toml
+  orcactl job plan shop.toml --var tag=1.5 --var-file prod.toml
+  orcactl job plan -o json shop.toml
+";
+
+/// After the help of `orcactl job plan`.
+pub const JOB_PLAN_CODES: &str = "\
+Exit codes: 0 there is nothing to do, 2 there is, 1 there is but not all of it
+has a node; 64 the file is wrong.";
+
+/// `orcactl job run`
+pub const JOB_RUN: &str = "\
+Examples:
+  orcactl job run shop.toml
+  orcactl job run shop.toml --var tag=1.5 --if-revision 418
+  orcactl job run --name web --count 3 -p 8080:80 nginx
+  orcactl job run --name sums --type batch --count 8 app:3 sum --all
+";
+
+/// `orcactl job list`
+pub const JOB_LIST: &str = "\
+Examples:
+  orcactl job list
+  orcactl job list -o json | jq -r .[].name
+";
+
+/// `orcactl job inspect`
+pub const JOB_INSPECT: &str = "\
+Examples:
+  orcactl job inspect shop
+  orcactl job inspect -o json shop web
+";
+
+/// `orcactl job explain`
+pub const JOB_EXPLAIN: &str = "\
+Examples:
+  orcactl job explain shop
+  orcactl job explain -o wide shop
+";
+
+/// `orcactl job scale`
+pub const JOB_SCALE: &str = "\
+Examples:
+  orcactl job scale web 5
+  orcactl job scale --group api shop 3
+";
+
+/// `orcactl job stop`
+pub const JOB_STOP: &str = "\
+Examples:
+  orcactl job stop shop
+  orcactl job stop --detach shop web
+";
+
+/// `orcactl job start`
+pub const JOB_START: &str = "\
+Examples:
+  orcactl job start shop
+  orcactl job start --timeout 2m shop web
+";
+
+/// `orcactl job restart`
+pub const JOB_RESTART: &str = "\
+Examples:
+  orcactl job restart shop
+  orcactl job restart --detach shop web
+";
+
+/// `orcactl job remove`
+pub const JOB_REMOVE: &str = "\
+Examples:
+  orcactl job remove shop
+  orcactl job remove --force shop web
+";
+
+/// `orcactl job history`
+pub const JOB_HISTORY: &str = "\
+Examples:
+  orcactl job history shop
+  orcactl job history -o json shop
+";
+
+/// `orcactl job rollback`
+pub const JOB_ROLLBACK: &str = "\
+Examples:
+  orcactl job rollback shop
+  orcactl job rollback --to 3 shop
+";
+
+/// `orcactl job rollout`
+pub const JOB_ROLLOUT: &str = "\
+Examples:
+  orcactl job rollout status shop
+  orcactl job rollout abort shop
+";
+
+/// `orcactl job rollout status`
+pub const JOB_ROLLOUT_STATUS: &str = "\
+Examples:
+  orcactl job rollout status shop
+  orcactl job rollout status -o json shop
+";
+
+/// `orcactl job rollout pause`
+pub const JOB_ROLLOUT_PAUSE: &str = "\
+Examples:
+  orcactl job rollout pause shop
+  orcactl job rollout pause -o json shop
+";
+
+/// `orcactl job rollout resume`
+pub const JOB_ROLLOUT_RESUME: &str = "\
+Examples:
+  orcactl job rollout resume shop
+  orcactl job rollout resume --timeout 5m shop
+";
+
+/// `orcactl job rollout abort`
+pub const JOB_ROLLOUT_ABORT: &str = "\
+Examples:
+  orcactl job rollout abort shop
+  orcactl job rollout abort --detach shop
+";
+
+/// `orcactl job wait`
+pub const JOB_WAIT: &str = "\
+Examples:
+  orcactl job wait shop
+  orcactl job wait --for complete --timeout 10m sums
+  orcactl job wait --for gone shop
+";
+
+/// `orcactl job logs`
+pub const JOB_LOGS: &str = "\
+Examples:
+  orcactl job logs -f shop
+  orcactl job logs --tail 20 --since 10m --group api shop
+";
+
+/// `orcactl job exec`
+pub const JOB_EXEC: &str = "\
+Examples:
+  orcactl job exec -it web -- sh
+  orcactl job exec --group api shop cat /etc/hostname
+";

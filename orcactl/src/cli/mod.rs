@@ -16,6 +16,7 @@ use crate::commands::completion;
 pub mod cluster;
 pub mod debug;
 pub mod examples;
+pub mod job;
 pub mod node;
 pub mod spec;
 pub mod task;
@@ -129,6 +130,9 @@ pub enum Command {
     /// Start, stop and look at tasks
     #[command(subcommand, before_help = examples::TASK)]
     Task(task::TaskCommand),
+    /// Run jobs: tasks that are changed and taken back as one
+    #[command(subcommand, before_help = examples::JOB)]
+    Job(job::JobCommand),
     /// Look at the nodes, and allow or forbid new work on them
     #[command(subcommand, before_help = examples::NODE)]
     Node(node::NodeCommand),
@@ -183,6 +187,18 @@ pub fn command() -> clap::Command {
 /// # Errors
 /// What clap says; help and version are among them.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = parse_once(&arguments)?;
+    match &cli.command {
+        Command::Job(job::JobCommand::Run(run)) => match run.with_options_first(&arguments) {
+            Some(arguments) => parse_once(&arguments),
+            None => Ok(cli),
+        },
+        _ => Ok(cli),
+    }
+}
+
+fn parse_once(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
     let typed = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);

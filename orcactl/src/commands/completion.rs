@@ -12,6 +12,7 @@ use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Zsh};
 use orca_api::cluster::{CertificateView, TokenView};
 use orca_api::control::{List, NodeView, TaskView};
 use orca_api::error::exit;
+use orca_api::job::view::JobView;
 use orca_api::route::Route;
 use orca_api::units::Span;
 use serde::de::DeserializeOwned;
@@ -56,6 +57,16 @@ pub fn tasks(current: &OsStr) -> Vec<CompletionCandidate> {
         let help = format!("{}, {}", task.state, task.image);
         (task.name.to_string(), help)
     });
+    candidates(current, items)
+}
+
+/// Names of jobs.
+pub fn jobs(current: &OsStr) -> Vec<CompletionCandidate> {
+    let list: Option<List<JobView>> = ask(Route::JobList);
+    let items = list
+        .into_iter()
+        .flat_map(|list| list.items)
+        .map(|job| (job.name.to_string(), format!("{}, {}", job.kind, job.state)));
     candidates(current, items)
 }
 

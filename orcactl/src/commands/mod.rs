@@ -7,6 +7,7 @@ use orca_api::error::exit;
 
 use crate::cli::cluster::{CaCommand, ClusterCommand};
 use crate::cli::debug::DebugCommand;
+use crate::cli::job::{JobCommand, RolloutCommand};
 use crate::cli::node::{ManagerCommand, NodeCommand, WorkerCommand};
 use crate::cli::task::TaskCommand;
 use crate::cli::{Cli, Command, Output};
@@ -21,6 +22,7 @@ pub mod context;
 pub mod debug;
 pub mod doctor;
 pub mod events;
+pub mod job;
 pub mod node;
 pub mod role;
 pub mod status;
@@ -52,6 +54,7 @@ async fn dispatch(cli: Cli) -> Outcome {
     let client = Client::new(&settings)?;
     match cli.command {
         Command::Task(command) => task(&client, command).await,
+        Command::Job(command) => job(&client, command).await,
         Command::Node(command) => node(&client, command).await,
         Command::Manager(command) => manager(&here()?, command).await,
         Command::Worker(command) => worker(&here()?, command).await,
@@ -63,6 +66,38 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Version(args) => version::run(&client, printer(args.output)).await,
         Command::Debug(DebugCommand::Bundle(args)) => debug::bundle::run(&here()?, &args).await,
         Command::Context(_) | Command::Completion(_) => Ok(exit::OK),
+    }
+}
+
+async fn job(client: &Client, command: JobCommand) -> Outcome {
+    match command {
+        JobCommand::Init(args) => job::init::run(&args.file),
+        JobCommand::Schema => job::schema::run(),
+        JobCommand::Plan(args) => job::plan::run(client, printer(args.output), &args).await,
+        JobCommand::Run(args) => job::run::run(client, printer(args.output), &args).await,
+        JobCommand::List(args) => job::list::run(client, printer(args.output)).await,
+        JobCommand::Inspect(args) => job::inspect::run(client, printer(args.output), &args.names).await,
+        JobCommand::Explain(args) => job::explain::run(client, printer(args.output), &args.name).await,
+        JobCommand::Scale(args) => job::act::scale(client, printer(args.output), &args).await,
+        JobCommand::Stop(args) => job::act::stop(client, printer(args.output), &args).await,
+        JobCommand::Start(args) => job::act::start(client, printer(args.output), &args).await,
+        JobCommand::Restart(args) => job::act::restart(client, printer(args.output), &args).await,
+        JobCommand::Remove(args) => job::remove::run(client, printer(args.output), &args).await,
+        JobCommand::History(args) => job::history::run(client, printer(args.output), &args.name).await,
+        JobCommand::Rollback(args) => job::act::rollback(client, printer(args.output), &args).await,
+        JobCommand::Rollout(command) => rollout(client, command).await,
+        JobCommand::Wait(args) => job::wait::run(client, printer(args.output), &args).await,
+        JobCommand::Logs(args) => job::logs::run(client, &args).await,
+        JobCommand::Exec(args) => job::exec::run(client, &args).await,
+    }
+}
+
+async fn rollout(client: &Client, command: RolloutCommand) -> Outcome {
+    match command {
+        RolloutCommand::Status(args) => job::rollout::status(client, printer(args.output), &args.name).await,
+        RolloutCommand::Pause(args) => job::rollout::pause(client, printer(args.output), &args.name).await,
+        RolloutCommand::Resume(args) => job::rollout::resume(client, printer(args.output), &args).await,
+        RolloutCommand::Abort(args) => job::rollout::abort(client, printer(args.output), &args).await,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::output::error::Failure;
 
 pub mod context;
 pub mod env;
+pub mod job;
 pub mod spec;
 
 /// What holds for every command.

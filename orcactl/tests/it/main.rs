@@ -7,6 +7,7 @@ mod context;
 mod debug;
 mod errors;
 mod exec;
+mod job;
 mod join;
 mod network;
 mod node;

@@ -12,6 +12,7 @@
 //! `web.1 … web.N`. A named group's are `shop.api.1 … shop.api.N`. [`read`] holds the reading.
 
 pub mod read;
+pub mod schema;
 pub mod view;
 
 use std::collections::BTreeMap;

@@ -45,7 +45,7 @@ pub async fn run(client: &Client, printer: Printer, args: &ListArgs) -> Outcome 
 }
 
 /// One row for each task.
-pub(super) fn table(tasks: &[TaskView], now: Time, wide: bool) -> Table {
+pub(in crate::commands) fn table(tasks: &[TaskView], now: Time, wide: bool) -> Table {
     let mut heads = vec!["NAME", "STATE", "SINCE", ">RESTARTS", "NODE", "IMAGE", "PORTS"];
     if wide {
         heads.extend(["PHASE", ">ATTEMPTS", "AGE", "ID", "MESSAGE"]);

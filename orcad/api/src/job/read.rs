@@ -19,7 +19,7 @@ use crate::text::{self, TextError};
 use crate::units::Span;
 
 /// The keys of a job itself.
-const JOB_KEYS: [&str; 11] = [
+pub(super) const JOB_KEYS: [&str; 11] = [
     "name",
     "type",
     "priority",
@@ -33,7 +33,7 @@ const JOB_KEYS: [&str; 11] = [
     "update",
 ];
 /// The keys of a group besides those of its tasks.
-const GROUP_KEYS: [&str; 8] =
+pub(super) const GROUP_KEYS: [&str; 8] =
     ["count", "completions", "parallelism", "max_per_node", "distinct", "spread", "update", "depends_on"];
 /// Tables whose entries a group adds to, rather than replacing the whole.
 const ADDED_TO: [&str; 4] = ["env", "labels", "log_opt", "update"];
