@@ -28,8 +28,9 @@ use crate::net::api::{Call, Paths, REQUEST_ID, Refused, list, ok, read_body};
 use crate::net::http::{self, Body};
 use crate::net::unix::{Connection, Service};
 
-/// How long a request to leave waits for the end of it, so that most answers say that it is done.
-const LEAVE_WAIT: Duration = Duration::from_secs(10);
+/// How long a request to leave waits for the end of it, so that most answers say that it is done: less than clients wait
+/// for a first byte.
+const LEAVE_WAIT: Duration = Duration::from_secs(3);
 
 /// The control API of a worker.
 pub struct WorkerControl {

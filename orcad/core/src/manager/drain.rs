@@ -3,6 +3,8 @@
 //! A drained node stays `draining`, with no tasks, until it is activated. What cannot leave is told with its reason, and
 //! tried again at every change of capacity and each 30 s; at the deadline it is stopped all the same.
 
+use std::collections::BTreeSet;
+
 use orca_api::cluster::{DrainView, LeavingView};
 use orca_api::control::{Attention, SetAvailability};
 use orca_api::error::{Code, Problem};
@@ -57,9 +59,29 @@ impl Manager {
         let leaving = self.leaving(&mut scheduler, node, now.wall);
         let drain = self.durable.nodes.get(&node).and_then(|n| n.drain.as_ref());
         let mut tasks: Vec<LeavingView> = leaving.iter().filter_map(|l| self.leaving_view(l)).collect();
+        let told: BTreeSet<TaskId> = tasks.iter().map(|t| t.task).collect();
+        tasks.extend(self.stopping_on(node).filter(|t| !told.contains(&t.task)));
         // What is on its way already comes first.
         tasks.sort_by_key(|t| t.step.starts_with("waits"));
         DrainView { since: drain.map(|d| d.since), deadline: drain.and_then(|d| d.deadline), tasks }
+    }
+
+    /// What is being stopped on a node: its task has another placement by now, or none is wanted.
+    fn stopping_on(&self, node: NodeId) -> impl Iterator<Item = LeavingView> {
+        let here = self.durable.by_node.get(&node).into_iter().flatten();
+        let live = here.filter_map(|p| self.durable.placements.get(p)).filter(|p| !p.is_ended());
+        live.filter(|p| p.wanted == PlacementWanted::Stopped).filter_map(move |p| {
+            let task = self.durable.tasks.get(&p.task)?;
+            let to = self.placement(task.placement).map(|p| p.node).filter(|to| *to != node);
+            Some(LeavingView {
+                task: task.id,
+                name: task.name.clone(),
+                to: to.and_then(|to| self.durable.nodes.get(&to)).map(|n| n.name.clone()),
+                order: order(p).as_str().to_owned(),
+                step: "stopping".to_owned(),
+                blocked: None,
+            })
+        })
     }
 
     fn leaving_view(&self, leaving: &Leaving) -> Option<LeavingView> {
