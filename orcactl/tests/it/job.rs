@@ -195,7 +195,7 @@ fn what_fails_is_shown_with_its_last_words() {
     let words = lines(&[
         json!({"type": "line", "stream": "stdout", "time": NOON, "attempt": 1, "text": "cannot read /etc/app.conf"}),
     ]);
-    let mut back = rolling("failed", 0, "web.1 failed 3 times: exited with 1");
+    let mut back = rolling("failed", 2, "version 4 failed: web.1 exited with 1; back to version 3");
     back["state"] = json!("running");
     back["version"] = json!(5);
     let server = Server::new()
@@ -204,7 +204,7 @@ fn what_fails_is_shown_with_its_last_words() {
         .json(
             ITSELF,
             &detail(
-                &rolling("rolling_back", 0, "web.1 failed 3 times: exited with 1"),
+                &rolling("rolling_back", 0, "version 4 failed: web.1 exited with 1; back to version 3"),
                 &[task(1, "starting", Value::Null, "")],
             ),
         )

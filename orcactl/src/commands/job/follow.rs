@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use orca_api::control::TaskView;
 use orca_api::error::{Code, exit};
-use orca_api::job::JobType;
 use orca_api::job::view::{JobDetail, JobState, JobView};
 use orca_api::route::Route;
 use orca_api::task::{Phase, Reason, State};
@@ -190,39 +189,55 @@ pub async fn rolled(
 /// What a view means for whoever waits for a version to run.
 pub fn judge(detail: &JobDetail, version: u32) -> Verdict {
     let job = &detail.job;
+    if !job.kind.lasts() {
+        return judge_batch(detail, version);
+    }
     let rollout = job.rollout.as_ref();
     match rollout.map(|rollout| rollout.state.as_str()) {
         Some("rolling") if rollout.is_some_and(|r| r.from == 0) && stuck(detail).is_some() => Verdict::Cannot,
         Some("rolling" | "rolling_back") => Verdict::GoOn,
         Some("canary") => Verdict::Stands,
-        Some("paused" | "failed") => Verdict::Cannot,
-        _ => match job.state {
-            // It was rolled back, or somebody else has changed it.
-            _ if job.version != version => Verdict::Cannot,
-            JobState::Completed => Verdict::Reached,
+        Some("paused") => Verdict::Cannot,
+        // It was taken back, or somebody else has changed it.
+        _ if job.version != version => Verdict::Cannot,
+        failed => match job.state {
             JobState::Failed | JobState::Stopped => Verdict::Cannot,
-            _ if job.schedule.is_some() => Verdict::Reached,
-            JobState::Running if is_settled(detail) => Verdict::Reached,
+            JobState::Running | JobState::Completed if is_settled(detail) => Verdict::Reached,
             _ if stuck(detail).is_some() => Verdict::Cannot,
+            _ if failed == Some("failed") && !detail.tasks.iter().any(is_moving) => Verdict::Cannot,
             _ => Verdict::GoOn,
         },
     }
 }
 
-/// Whether everything that is wanted runs, and nothing else does.
-pub fn is_settled(detail: &JobDetail) -> bool {
-    // The tasks of a batch run when their turn comes.
-    let turns = detail.job.kind == JobType::Batch;
-    let on_its_way = |task: &TaskView| !matches!(task.state, State::Running) && !task.state.is_terminal();
-    turns
-        || (detail.job.groups.iter().all(|g| g.running.saturating_add(g.completed) >= g.wanted)
-            && !detail.tasks.iter().any(on_its_way))
+/// The same of what runs to its end: that it has begun to run is enough.
+fn judge_batch(detail: &JobDetail, version: u32) -> Verdict {
+    let job = &detail.job;
+    match job.state {
+        _ if job.version != version => Verdict::Cannot,
+        JobState::Running | JobState::Completed => Verdict::Reached,
+        JobState::Failed | JobState::Stopped => Verdict::Cannot,
+        // It runs when its time comes.
+        _ if job.schedule.is_some() => Verdict::Reached,
+        _ if stuck(detail).is_some() => Verdict::Cannot,
+        _ => Verdict::GoOn,
+    }
 }
 
-/// Whether a job has gone back to where it was.
-pub fn is_back(detail: &JobDetail) -> bool {
-    let state = detail.job.rollout.as_ref().map(|rollout| rollout.state.as_str());
-    !matches!(state, Some("rolling" | "rolling_back" | "canary" | "paused")) && is_settled(detail)
+/// Whether everything that is wanted runs, and nothing else does.
+fn is_settled(detail: &JobDetail) -> bool {
+    let on_its_way = |task: &TaskView| task.state != State::Running && !task.state.is_terminal();
+    detail.job.groups.iter().all(|group| group.running.saturating_add(group.completed) >= group.wanted)
+        && !detail.tasks.iter().any(on_its_way)
+}
+
+/// Whether a task gets on by itself.
+fn is_moving(task: &TaskView) -> bool {
+    match task.state {
+        State::Waiting => matches!(task.reason, None | Some(Reason::New | Reason::WaitingOn)),
+        State::Running => false,
+        state => !state.is_terminal(),
+    }
 }
 
 /// Tasks that failed, or are between two attempts.
@@ -261,12 +276,13 @@ pub async fn cannot(client: &Client, followed: &Followed, version: u32) -> Failu
     }
     let rollout = job.rollout.as_ref();
     let paused = rollout.is_some_and(|rollout| rollout.state == "paused");
-    let back = job.version != version || rollout.is_some_and(|r| r.state == "failed" && r.from > 0);
+    let back = job.version != version && rollout.is_some_and(|rollout| rollout.state == "failed");
     let message = if paused {
         format!("the change of {name} to version {version} stands still")
     } else if back {
-        let present = rollout.map_or(job.version, |rollout| rollout.from);
-        format!("version {version} of {name} failed; version {present} is back")
+        format!("version {version} of {name} failed, and was taken back")
+    } else if job.version != version {
+        format!("{name} was changed meanwhile: it has version {}, not {version}", job.version)
     } else {
         format!("version {version} of {name} does not run: {}", list::state(job))
     };
@@ -292,4 +308,75 @@ pub async fn cannot(client: &Client, followed: &Followed, version: u32) -> Failu
         failure = failure.hint(trouble.task.hint.clone());
     }
     failure.hint(format!("orcactl job inspect {name}, orcactl job history {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A job of two tasks in these states, `waiting no_fit` with a reason, and perhaps a rollout from a version.
+    fn detail(kind: &str, state: &str, rollout: Option<(&str, u32)>, tasks: &[&str]) -> JobDetail {
+        let noon = "2026-11-24T12:00:00Z";
+        let running = tasks.iter().filter(|state| **state == "running").count();
+        let tasks: Vec<Value> = tasks
+            .iter()
+            .enumerate()
+            .map(|(i, words)| {
+                let (state, reason) = words.split_once(' ').map_or((*words, None), |(s, r)| (s, Some(r)));
+                json!({
+                    "id": "00000000000000AA", "name": format!("web.{}", i + 1), "revision": 1, "wanted": "running",
+                    "phase": "pending", "state": state, "reason": reason, "message": "", "hint": "", "node": null,
+                    "node_id": null, "image": "nginx", "restarts": 0, "attempts": 1, "exit_code": null, "signal": null,
+                    "ports": [], "created_at": noon, "since": noon, "started_at": null, "finished_at": null,
+                    "next_attempt_at": null, "progress": null, "stale_since": null, "warning": null, "version": 4,
+                })
+            })
+            .collect();
+        let rollout = rollout.map(|(state, from)| {
+            json!({"state": state, "to": 4, "from": from, "done": 0, "total": 2, "since": noon, "message": ""})
+        });
+        serde_json::from_value(json!({
+            "id": "00000000000000AB", "name": "web", "revision": 1, "type": kind, "wanted": "running", "state": state,
+            "reason": null, "message": "", "version": 4, "created_at": noon, "rollout": rollout,
+            "groups": [{"name": "", "wanted": 2, "running": running, "pending": 0, "completed": 0, "failed": 0}],
+            "spec": {"type": kind, "priority": 50, "groups": {}}, "spec_digest": "", "tasks": tasks,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_a_view_means_for_a_run() {
+        use Verdict::{Cannot, GoOn, Reached, Stands};
+        let well = ["running", "running"];
+        for (kind, state, rollout, tasks, version, wanted) in [
+            ("service", "running", None, &well[..], 4, Reached),
+            // An old attempt that has not ended, and a task that is missing, are waited for.
+            ("service", "running", None, &["running", "running", "stopping"], 4, GoOn),
+            ("service", "running", None, &["running"], 4, GoOn),
+            ("service", "running", None, &well[..], 3, Cannot),
+            ("service", "rolling", Some(("rolling", 3)), &well[..], 4, GoOn),
+            ("service", "rolling", Some(("rolling_back", 3)), &well[..], 3, GoOn),
+            ("service", "rolling", Some(("canary", 3)), &well[..], 4, Stands),
+            ("service", "rolling", Some(("paused", 3)), &well[..], 4, Cannot),
+            // Taken back: whoever asked for 3 has not got it, whoever asks for what there is has.
+            ("service", "running", Some(("failed", 3)), &well[..], 3, Cannot),
+            ("service", "running", Some(("failed", 3)), &well[..], 4, Reached),
+            ("service", "degraded", Some(("failed", 3)), &["starting", "running"], 4, GoOn),
+            ("service", "degraded", Some(("failed", 3)), &["waiting backoff", "running"], 4, Cannot),
+            // What has no node waits for a person; of a change, the rollout says what becomes of it.
+            ("service", "pending", Some(("rolling", 0)), &["waiting no_fit", "running"], 4, Cannot),
+            ("service", "pending", Some(("rolling", 0)), &["waiting no_fit", "starting"], 4, GoOn),
+            ("service", "rolling", Some(("rolling", 3)), &["waiting no_fit", "running"], 4, GoOn),
+            ("service", "stopped", None, &[], 4, Cannot),
+            ("batch", "running", Some(("rolling", 0)), &["running", "waiting new"], 4, Reached),
+            ("batch", "completed", None, &[], 4, Reached),
+            ("batch", "failed", None, &[], 4, Cannot),
+            ("batch", "pending", Some(("rolling", 0)), &["starting"], 4, GoOn),
+        ] {
+            let seen = detail(kind, state, rollout, tasks);
+            assert_eq!(judge(&seen, version), wanted, "{kind} {state} {rollout:?} {tasks:?} {version}");
+        }
+    }
 }

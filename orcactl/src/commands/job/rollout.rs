@@ -5,8 +5,7 @@ use orca_api::error::exit;
 use orca_api::job::view::{ActOnRollout, JobAnswer, RolloutAct, RolloutView};
 use orca_api::route::Route;
 
-use super::follow::{self, Verdict};
-use super::{ask, list, show_one};
+use super::{ask, follow, list, show_one};
 use crate::cli::Format;
 use crate::cli::job::RolloutArgs;
 use crate::client::Client;
@@ -68,14 +67,7 @@ pub async fn resume(client: &Client, printer: Printer, args: &RolloutArgs) -> Ou
 /// Goes back to the version before, and waits until that runs.
 pub async fn abort(client: &Client, printer: Printer, args: &RolloutArgs) -> Outcome {
     let job = tell(client, &args.name, RolloutAct::Abort).await?.job;
-    let job = if args.detach {
-        job
-    } else {
-        let back = |detail: &_| {
-            if follow::is_back(detail) { Verdict::Reached } else { Verdict::GoOn }
-        };
-        follow::until(client, &printer, &job, args.timeout, back).await?.detail.job
-    };
+    let job = if args.detach { job } else { follow::rolled(client, &printer, &job, args.timeout).await? };
     show_one(&printer, &job)?;
     Ok(exit::OK)
 }
@@ -91,14 +83,14 @@ async fn tell(
 
 /// How far it has come, in words: `rolling to version 4, 2 of 3 done`.
 pub(super) fn words(rollout: &RolloutView) -> String {
-    let RolloutView { from, to, done, total, .. } = rollout;
+    let RolloutView { to, done, total, .. } = rollout;
     let so_far = format!("{done} of {total} done");
     match rollout.state.as_str() {
         "rolling" => format!("rolling to version {to}, {so_far}"),
         "canary" => format!("canaries of version {to} stand"),
         "paused" => format!("paused on the way to version {to}, {so_far}"),
-        "rolling_back" => format!("going back from version {to} to {from}, {so_far}"),
-        "failed" => format!("version {to} failed"),
+        "rolling_back" => format!("going back, {so_far}"),
+        "failed" => "the last change failed".to_owned(),
         "done" => format!("version {to} runs"),
         other => format!("{}, version {to}, {so_far}", say::plain(other)),
     }
