@@ -168,7 +168,11 @@ impl Manager {
                     Span::from_secs(next.since(now.wall).secs_up()),
                     task.name
                 ));
-            } else if p.status.finished && p.wanted == PlacementWanted::Running && view.phase == Phase::Failed
+            } else if p.status.finished
+                && p.wanted == PlacementWanted::Running
+                && view.phase == Phase::Failed
+                // Of these the message has said it.
+                && !matches!(view.reason, Some(Reason::EngineRestart | Reason::NodeReboot))
             {
                 story.push(format!("no further attempt: its restart policy is {}", task.spec.restart));
             }

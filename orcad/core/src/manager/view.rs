@@ -29,6 +29,10 @@ pub struct LogSource {
     pub attempt: AttemptStatus,
 }
 
+/// What to do about a task that an outage ended, and whose policy is never.
+const STAYS_DOWN: &str =
+    "orcactl task restart NAME starts it again; with --restart on-failure it would come back by itself";
+
 /// State, reason, message and since when: what a task's row says.
 struct Shown {
     state: State,
@@ -129,7 +133,12 @@ impl Manager {
             Some(Reason::Backoff) => ended.and_then(|a| a.reason).filter(|r| !r.hint().is_empty()),
             reason => reason,
         };
-        let hint = cause.or(shown.reason).map_or("", Reason::hint).replace("NAME", task.name.as_str());
+        let hint = match cause.or(shown.reason) {
+            // These say that it comes back by itself: not where its policy is never.
+            Some(Reason::EngineRestart | Reason::NodeReboot) if shown.phase == Phase::Failed => STAYS_DOWN,
+            reason => reason.map_or("", Reason::hint),
+        };
+        let hint = hint.replace("NAME", task.name.as_str());
         let wants_hint = matches!(shown.phase, Phase::Failed | Phase::Pending)
             || shown.reason == Some(Reason::StoppedByUser);
         Some(TaskView {

@@ -34,9 +34,15 @@ pub(super) fn decide(policy: Restart, ended: Ended, counters: &mut Counters) -> 
     if ended.state == State::Stopped {
         return After::Finished(None);
     }
-    if matches!(ended.reason, Some(Reason::EngineRestart | Reason::NodeReboot)) {
+    let went_down = match ended.reason {
+        Some(Reason::EngineRestart) => Some("its engine was restarted"),
+        Some(Reason::NodeReboot) => Some("its machine was restarted"),
+        _ => None,
+    };
+    if let Some(what) = went_down {
         if policy.condition == RestartCondition::Never {
-            return After::Finished(Some("its restart policy is never: it does not come back".to_owned()));
+            let note = format!("{what}, and with the restart policy never it does not come back");
+            return After::Finished(Some(note));
         }
         return After::Next(ended.at);
     }

@@ -62,7 +62,10 @@ fn an_engine_that_restarts_is_not_the_tasks_fault() {
     world.restart_engine();
     world.settle();
     assert!(status(&world).finished);
-    assert_eq!(last(&world).message, "its restart policy is never: it does not come back");
+    assert_eq!(
+        last(&world).message,
+        "its engine was restarted, and with the restart policy never it does not come back"
+    );
 }
 
 #[test]
@@ -164,6 +167,33 @@ fn a_reboot_brings_everything_back() {
     let now = status(&world);
     assert_eq!(now.attempts[1].reason, Some(Reason::NodeReboot));
     assert_eq!((last(&world).number, last(&world).state), (3, State::Running));
+}
+
+#[test]
+fn what_is_never_restarted_says_that_its_machine_was() {
+    // Politely, with an exit code of 0 on TERM; and without a word.
+    for (polite, code) in [(true, 0), (false, 255)] {
+        let mut world = running("never");
+        let container = last(&world).container.expect("a container");
+        if polite {
+            world.step(Event::GoingDown);
+        }
+        world.exit(&container, code);
+        if polite {
+            world.step(Event::Hint { container });
+            world.settle();
+        }
+        world.boot_id = "boot-2".to_owned();
+        world.crash();
+        world.settle();
+        let now = last(&world);
+        assert_eq!((now.number, now.state, now.reason), (1, State::Failed, Some(Reason::NodeReboot)));
+        assert_eq!(
+            now.message,
+            "its machine was restarted, and with the restart policy never it does not come back"
+        );
+        assert!(status(&world).finished);
+    }
 }
 
 #[test]
