@@ -14,7 +14,7 @@ use orca_api::control::TaskView;
 use orca_api::error::{Code, exit};
 use orca_api::job::view::{JobDetail, JobState, JobView};
 use orca_api::route::Route;
-use orca_api::task::{Phase, Reason, State};
+use orca_api::task::{Phase, Reason, State, Wanted};
 use orca_api::units::Span;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -226,7 +226,9 @@ fn judge_batch(detail: &JobDetail, version: u32) -> Verdict {
 
 /// Whether everything that is wanted runs, and nothing else does.
 fn is_settled(detail: &JobDetail) -> bool {
-    let on_its_way = |task: &TaskView| task.state != State::Running && !task.state.is_terminal();
+    // One that is to end runs until it is told so.
+    let as_wanted = |task: &TaskView| task.state == State::Running && task.wanted != Wanted::Stopped;
+    let on_its_way = |task: &TaskView| !as_wanted(task) && !task.state.is_terminal();
     detail.job.groups.iter().all(|group| group.running.saturating_add(group.completed) >= group.wanted)
         && !detail.tasks.iter().any(on_its_way)
 }
@@ -325,8 +327,9 @@ mod tests {
             .enumerate()
             .map(|(i, words)| {
                 let (state, reason) = words.split_once(' ').map_or((*words, None), |(s, r)| (s, Some(r)));
+                let wanted = if reason == Some("stopped_by_job") { "stopped" } else { "running" };
                 json!({
-                    "id": "00000000000000AA", "name": format!("web.{}", i + 1), "revision": 1, "wanted": "running",
+                    "id": "00000000000000AA", "name": format!("web.{}", i + 1), "revision": 1, "wanted": wanted,
                     "phase": "pending", "state": state, "reason": reason, "message": "", "hint": "", "node": null,
                     "node_id": null, "image": "nginx", "restarts": 0, "attempts": 1, "exit_code": null, "signal": null,
                     "ports": [], "created_at": noon, "since": noon, "started_at": null, "finished_at": null,
@@ -354,6 +357,7 @@ mod tests {
             ("service", "running", None, &well[..], 4, Reached),
             // An old attempt that has not ended, and a task that is missing, are waited for.
             ("service", "running", None, &["running", "running", "stopping"], 4, GoOn),
+            ("service", "running", None, &["running", "running", "running stopped_by_job"], 4, GoOn),
             ("service", "running", None, &["running"], 4, GoOn),
             ("service", "running", None, &well[..], 3, Cannot),
             ("service", "rolling", Some(("rolling", 3)), &well[..], 4, GoOn),

@@ -37,7 +37,8 @@ pub async fn run(client: &Client, printer: Printer, name: &str) -> Outcome {
                 printer.line(format!(
                     "{BOLD}version {}{BOLD:#}  {}  by {}{marks}",
                     version.version,
-                    words::moment(version.at, now),
+                    // The daemon's clock is told to the second, and no version is of the future.
+                    words::moment(version.at, now.max(version.at)),
                     words::plain(&version.by)
                 ))?;
                 let most = if format == Format::Wide { usize::MAX } else { CHANGES };
