@@ -5,12 +5,13 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use orca_api::id::{IdSource, RawId};
+use orca_api::id::{CertificateId, IdSource, RawId, TokenId};
+use orca_api::join::CertRole;
 use orca_api::node::Role;
 use orca_api::units::Time;
 use orca_core::Now;
-use orca_core::manager::record::ClusterRecord;
-use orca_core::manager::{Change, Manager};
+use orca_core::manager::record::{CertificateRecord, ClusterRecord, TokenRecord};
+use orca_core::manager::{Change, Manager, Peer};
 use orcad::store::ManagerStore;
 
 struct Counted(u8);
@@ -97,6 +98,54 @@ fn beside_a_writer_and_over_it_only_when_it_is_gone() {
     );
     let store = ManagerStore::open(&state.join("manager.db")).expect("the restored store");
     assert_eq!(Manager::load(store.load().expect("rows")).revision(), reached + 1);
+}
+
+#[test]
+fn what_may_have_been_taken_back_since_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).expect("a folder");
+    let (store, cluster) = begun(&state);
+    let raw = RawId::from_bytes([9; 10]);
+    let (by, far) = (Peer::Local, Time::from_ms(4_000_000_000_000));
+    let token = TokenRecord {
+        id: TokenId::from_raw(raw),
+        secret: "0".repeat(64),
+        role: Role::Worker,
+        node: None,
+        created_at: cluster.created_at,
+        expires_at: far,
+        uses_left: 1,
+        revoked: false,
+        by: by.clone(),
+    };
+    let certificate = CertificateRecord {
+        id: CertificateId::from_raw(raw),
+        name: "anna".parse().expect("a name"),
+        role: CertRole::Admin,
+        created_at: cluster.created_at,
+        expires_at: far,
+        by,
+    };
+    let changes = vec![
+        Change::TokenPut { record: Arc::new(token) },
+        Change::CertificatePut { record: Arc::new(certificate) },
+    ];
+    commit(&store, 2, changes);
+    drop(store);
+    let file = folder.path().join("b");
+    let file = file.to_str().expect("a path of text");
+    assert_eq!(code(&orcad(&state, &["create", file])), 0);
+    let restored = orcad(&state, &["restore", "--yes", file]);
+    assert_eq!(code(&restored), 0);
+    let said = String::from_utf8_lossy(&restored.stderr);
+    assert!(said.contains("1 join token of the backup is not brought back"), "{said}");
+    assert!(said.contains("1 certificate of people or programs is good again"), "{said}");
+    assert!(!said.contains("other node"), "{said}");
+    let store = ManagerStore::open(&state.join("manager.db")).expect("the restored store");
+    let manager = Manager::load(store.load().expect("rows"));
+    let left = manager.admits(cluster.created_at);
+    assert_eq!((left.tokens, left.people), (0, 1));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _, Write};
 use std::path::Path;
 
-use orca_core::manager::Peer;
+use orca_core::manager::{Admits, Peer};
 
 use super::authority::{self, Recovery};
 use super::verify::{checked, open, unusable};
@@ -54,8 +54,36 @@ pub(super) fn restore(
     if let Some(aside) = restored.aside {
         eprintln!("note: the store that was there is kept as {}", aside.display());
     }
+    for line in admitted(restored.admits) {
+        eprintln!("{line}");
+    }
     eprintln!("hint: systemctl start orcad");
     Ok(())
+}
+
+/// What is to be looked through, since the backup may be from before it was taken back.
+fn admitted(admits: Admits) -> Vec<String> {
+    let mut lines = Vec::new();
+    let are = |n: usize, one: &str| if n == 1 { format!("1 {one} is") } else { format!("{n} {one}s are") };
+    if admits.tokens > 0 {
+        lines.push(format!(
+            "note: {} not brought back, as they may have been used or revoked since: orcactl node token makes new ones",
+            are(admits.tokens, "join token of the backup")
+        ));
+    }
+    if admits.people > 0 {
+        lines.push(format!(
+            "warning: {} good again, also what was revoked since the backup: orcactl cluster admin-cert list, then admin-cert revoke",
+            are(admits.people, "certificate of people or programs")
+        ));
+    }
+    if admits.nodes > 0 {
+        lines.push(format!(
+            "warning: {} of the cluster as of the backup, also what was removed since: orcactl node list, then orcactl node remove",
+            are(admits.nodes, "other node")
+        ));
+    }
+    lines
 }
 
 fn ask(summary: &Summary, store: &Path) -> Result<(), BackupError> {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use orca_api::id::ClusterId;
 use orca_api::units::Time;
 use orca_core::manager::record::ClusterRecord;
-use orca_core::manager::{Change, Manager, Peer, Replaced};
+use orca_core::manager::{Admits, Change, Manager, Peer, Replaced};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde::Serialize;
 
@@ -286,6 +286,8 @@ pub struct Restored {
     pub revision: u64,
     /// Where the store is kept that was there before.
     pub aside: Option<PathBuf>,
+    /// What the backup holds that lets somebody in. Its tokens were dropped.
+    pub admits: Admits,
 }
 
 impl Replacement {
@@ -321,7 +323,7 @@ impl Replacement {
         }
         let made =
             prepare(backup, &new, replaced, by, now).and_then(|at| own(&new, &self.store).map(|()| at));
-        let (epoch, revision) = match made {
+        let (epoch, revision, admits) = match made {
             Ok(at) => at,
             Err(error) => {
                 // What is left of it is removed by the next try at the latest.
@@ -338,7 +340,7 @@ impl Replacement {
         sqlite::remove(&beside(&self.store, "-shm"))?;
         std::fs::rename(&new, &self.store).map_err(StoreError::io("replace", &self.store))?;
         sqlite::sync_folder(&self.store)?;
-        Ok(Restored { epoch, revision, aside: kept.then_some(aside) })
+        Ok(Restored { epoch, revision, aside: kept.then_some(aside), admits })
     }
 }
 
@@ -363,7 +365,7 @@ fn prepare(
     replaced: Replaced,
     by: &Peer,
     now: Time,
-) -> Result<(u64, u64), StoreError> {
+) -> Result<(u64, u64, Admits), StoreError> {
     let mut from = File::open(&backup.path).map_err(StoreError::io("open", &backup.path))?;
     let mut to = File::options()
         .write(true)
@@ -372,7 +374,8 @@ fn prepare(
         .open(new)
         .map_err(StoreError::io("create", new))?;
     std::io::copy(&mut from, &mut to).map_err(StoreError::io("write", new))?;
-    let (revision, changes) = Manager::load(backup.rows()?).restored(replaced, by, now);
+    let manager = Manager::load(backup.rows()?);
+    let (revision, changes) = manager.restored(replaced, by, now);
     let mut connection = sqlite::connect(new)?;
     let err = || StoreError::sqlite("write", new);
     // One file, which can be renamed; the daemon turns the log on again when it opens the store.
@@ -390,7 +393,7 @@ fn prepare(
     let epoch = cluster(&connection, new)?.map_or(0, |c| c.epoch);
     connection.close().map_err(|(_, e)| err()(e))?;
     to.sync_all().map_err(StoreError::io("write", new))?;
-    Ok((epoch, revision))
+    Ok((epoch, revision, manager.admits(now)))
 }
 
 /// Gives a file a second name, or copies it where the file system has no links; whether there was one.

@@ -45,7 +45,7 @@ mod view;
 
 pub use defaults::HEARTBEAT;
 pub use io::{Answer, Asked, Change, Effect, Event, Found, JoinAsked, Peer, Request, Step, Token};
-pub use restore::Replaced;
+pub use restore::{Admits, Replaced};
 pub use state::Manager;
 pub use view::LogSource;
 

@@ -3,6 +3,10 @@
 //! A backup is the cluster as it once was. Since then workers were given newer sets and clients saw newer revisions,
 //! and neither may win over what was restored: so the epoch rises, every node's generation begins anew in it (an older
 //! set is refused, whatever its number), and the revision goes on above every one that was given before.
+//!
+//! What was used up or taken back since would be good again as well. Join tokens are therefore dropped: a new one is
+//! made in a moment, and an old one lets in whoever found it. Nodes and certificates of people stay, since nobody is to be
+//! locked out by a restore; who restores is told to look through them.
 
 use std::sync::Arc;
 
@@ -31,6 +35,17 @@ pub enum Replaced {
     },
 }
 
+/// How many there are of what lets somebody in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admits {
+    /// Join tokens that could be used.
+    pub tokens: usize,
+    /// Certificates of people and programs that are good.
+    pub people: usize,
+    /// Nodes of the cluster, without the manager's own.
+    pub nodes: usize,
+}
+
 impl Manager {
     /// How far a store with these rows has come.
     pub fn reached(&self) -> Replaced {
@@ -38,6 +53,15 @@ impl Manager {
             .cluster
             .as_ref()
             .map_or(Replaced::Unknown, |c| Replaced::At { epoch: c.epoch, revision: c.revision })
+    }
+
+    /// What of this state lets somebody in, and may have been taken back since.
+    pub fn admits(&self, now: Time) -> Admits {
+        Admits {
+            tokens: self.token_list(now).len(),
+            people: self.certificate_list(now).len(),
+            nodes: self.members().filter(|n| !n.is_manager()).count(),
+        }
     }
 
     /// The changes that a restored backup begins with, and their revision. Empty where the backup holds no cluster.
@@ -61,6 +85,8 @@ impl Manager {
                 NodeRecord { revision, generation: Generation { epoch, n: 0 }, ..NodeRecord::clone(node) };
             changes.push(Change::NodePut { record: Arc::new(node) });
         }
+        // Which of them were used or revoked since the backup, nobody can tell.
+        changes.extend(self.durable.tokens.keys().map(|token| Change::TokenGone { token: *token }));
         changes.push(Change::EventAdded {
             event: EventView {
                 revision,
@@ -94,10 +120,12 @@ impl Manager {
 
 #[cfg(test)]
 mod tests {
-    use orca_api::id::{IdSource, RawId};
+    use orca_api::id::{IdSource, RawId, TokenId};
     use orca_api::node::Role;
+    use orca_api::units::Span;
 
     use super::super::check::check_manager;
+    use super::super::record::TokenRecord;
     use super::*;
     use crate::Now;
 
@@ -140,6 +168,36 @@ mod tests {
             );
             assert_eq!(check_manager(&manager), Vec::<String>::new());
         }
+    }
+
+    #[test]
+    fn join_tokens_are_not_brought_back() {
+        let mut manager = manager();
+        let by = Peer::Unix { uid: 0, pid: None };
+        let wall = Time::from_ms(1_764_000_000_000);
+        for n in 1..=2 {
+            let id = TokenId::from_raw(RawId::from_bytes([n; 10]));
+            let record = TokenRecord {
+                id,
+                secret: "0".repeat(64),
+                role: Role::Worker,
+                node: None,
+                created_at: wall,
+                expires_at: wall.plus(Span::from_secs(3600)),
+                uses_left: 1,
+                revoked: n == 2,
+                by: by.clone(),
+            };
+            manager.apply(&Change::TokenPut { record: Arc::new(record) });
+        }
+        assert_eq!(manager.admits(wall), Admits { tokens: 1, people: 0, nodes: 0 });
+        let (_, changes) = manager.restored(Replaced::Unknown, &by, wall);
+        for change in &changes {
+            manager.apply(change);
+        }
+        assert_eq!(manager.admits(wall), Admits::default());
+        assert!(manager.durable.tokens.is_empty(), "nor the one that was revoked already");
+        assert_eq!(check_manager(&manager), Vec::<String>::new());
     }
 
     #[test]
