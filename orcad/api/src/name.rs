@@ -52,8 +52,11 @@ impl Name {
         !self.0.contains('.')
     }
 
-    /// Reads a name of either kind.
-    fn whole(text: &str) -> Result<Self, NameError> {
+    /// Reads a name of either kind: what a person gave, or that of a job's task.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn whole(text: &str) -> Result<Self, NameError> {
         let Some((front, number)) = text.rsplit_once('.') else { return text.parse() };
         let labels = front.split('.').count();
         let numbered = number.parse::<u32>().is_ok_and(|n| n > 0 && n.to_string() == number);

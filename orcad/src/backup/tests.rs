@@ -293,7 +293,7 @@ fn what_is_in_it_for_people_and_programs() {
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(
         (&json["revision"], &json["nodes"], &json["epoch"], &json["schema"]),
-        (&1.into(), &1.into(), &1.into(), &2.into())
+        (&1.into(), &1.into(), &1.into(), &3.into())
     );
     let table = String::from_utf8(table).unwrap();
     assert!(table.contains(&format!("cluster       {}\n", json["cluster"].as_str().unwrap())), "{table}");

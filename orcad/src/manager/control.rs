@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::link::Workers;
 use super::members::Members;
 use super::port::Port;
-use super::{ManagerHandle, cluster, events, exec, logs, nodes, roles, tasks};
+use super::{ManagerHandle, cluster, events, exec, jobs, logs, nodes, roles, tasks};
 use crate::again::Again;
 use crate::config::Config;
 use crate::metrics::{Metrics, Snapshot};
@@ -166,18 +166,18 @@ impl Control {
             Route::CertificateList => cluster::certificates(self).await,
             Route::CertificateIssue => cluster::issue(self, &call, body).await,
             Route::CertificateRevoke => cluster::revoke(self, &call).await,
-            Route::JobList
-            | Route::JobRun
-            | Route::JobPlan
-            | Route::JobInspect
-            | Route::JobRemove
-            | Route::JobStop
-            | Route::JobStart
-            | Route::JobRestart
-            | Route::JobScale
-            | Route::JobRollback
-            | Route::JobHistory
-            | Route::JobRollout => Err(Problem::new(Code::Internal, "not written yet")),
+            Route::JobList => jobs::list(self, &call).await,
+            Route::JobRun => jobs::run(self, &call, body).await,
+            Route::JobPlan => jobs::plan(self, &call, body).await,
+            Route::JobInspect => jobs::inspect(self, &call).await,
+            Route::JobRemove => jobs::remove(self, &call).await,
+            Route::JobStop => jobs::stop(self, &call, body).await,
+            Route::JobStart => jobs::start(self, &call, body).await,
+            Route::JobRestart => jobs::restart(self, &call, body).await,
+            Route::JobScale => jobs::scale(self, &call, body).await,
+            Route::JobRollback => jobs::rollback(self, &call, body).await,
+            Route::JobHistory => jobs::history(self, &call).await,
+            Route::JobRollout => jobs::rollout(self, &call, body).await,
             Route::ManagerStart => roles::manager_start(self, &call, body).await,
             Route::ManagerStop => roles::manager_stop(self, &call).await,
             Route::WorkerStart => roles::worker_start(self, &call, body).await,
@@ -241,6 +241,10 @@ impl Control {
         match self.change(call, body, request).await? {
             Answer::Created(task) => Ok(tagged(StatusCode::CREATED, task.task.revision, &*task)),
             Answer::Task(task) => Ok(tagged(StatusCode::OK, task.task.revision, &*task)),
+            Answer::Job { answer, created } => {
+                let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+                Ok(tagged(status, answer.job.revision, &*answer))
+            }
             Answer::Node(node) => Ok(tagged(StatusCode::OK, node.revision, &*node)),
             Answer::NodeGone(gone) => Ok(ok(&gone)),
             other => Err(cluster::unexpected(&other)),

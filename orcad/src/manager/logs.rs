@@ -340,7 +340,7 @@ impl Teller {
         let (task, waiters) = (self.task, std::sync::Arc::clone(self.manager.waiters()));
         let looked = self.manager.read(move |manager, now| {
             let view = manager.task_view(task, now)?;
-            let parked = waiters.park(task).ok()?;
+            let parked = waiters.park(task.raw()).ok()?;
             let (_, sources) = manager.log_sources(&task.to_string()).ok()?;
             let next = sources.iter().find(|s| s.attempt.number > number && has_begun(s)).cloned();
             let ended = sources.into_iter().find(|s| s.attempt.number == number).map(|s| s.attempt);

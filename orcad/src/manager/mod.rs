@@ -17,6 +17,7 @@ pub mod control;
 mod events;
 mod exec;
 pub mod hands;
+mod jobs;
 pub mod link;
 mod logs;
 pub mod members;

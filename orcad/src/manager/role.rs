@@ -170,9 +170,9 @@ impl ManagerRole {
                     // The hands go only when the daemon stops: what is lost then is derived anew.
                     let _ = self.hands.send(effect);
                 }
-                Effect::Publish { tasks, events, .. } => {
+                Effect::Publish { tasks, jobs, events, .. } => {
                     self.waiters.publish(events);
-                    self.waiters.wake(&tasks);
+                    self.waiters.wake(tasks.iter().map(|t| t.raw()).chain(jobs.iter().map(|j| j.raw())));
                 }
             }
         }

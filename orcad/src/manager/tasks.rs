@@ -23,7 +23,8 @@ pub(super) async fn list(control: &Control, call: &Call) -> Result<Response<Body
     if !(1..=LIST_MAX).contains(&limit) {
         return Err(bad_parameter("limit", format!("1 to {LIST_MAX}")));
     }
-    let after = call.query.parsed::<Name>("continue")?;
+    let after = call.query.text("continue").map(Name::whole).transpose();
+    let after = after.map_err(|error| bad_parameter("continue", error))?;
     let (mut tasks, revision) =
         control.manager.read(|manager, now| (manager.task_list(now), manager.revision())).await?;
     tasks.retain(|task| after.as_ref().is_none_or(|after| task.name > *after) && filter.fits(task));
@@ -121,7 +122,7 @@ pub(super) async fn inspect(control: &Control, call: &Call) -> Result<Response<B
             .read(move |manager, now| {
                 let detail = manager.task_detail(&text, now)?;
                 let parked = match since {
-                    Some(since) if detail.task.revision <= since => Some(waiters.park(detail.task.id)?),
+                    Some(since) if detail.task.revision <= since => Some(waiters.park(detail.task.id.raw())?),
                     _ => None,
                 };
                 Ok::<_, Problem>((detail, parked))

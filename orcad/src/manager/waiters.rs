@@ -1,9 +1,9 @@
-//! Who waits for what: requests parked at a task, polls parked at a node, readers that follow the events.
+//! Who waits for what: requests parked at a task or a job, polls parked at a node, readers that follow the events.
 //!
 //! A request is parked inside a read of the core, so nothing can happen between what it saw and its parking: no
 //! wake-up is lost. Waiters are indexed by object and bounded in number; a reader that follows too slowly is told so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use orca_api::control::EventView;
 use orca_api::error::{Code, Problem};
-use orca_api::id::{NodeId, TaskId};
+use orca_api::id::{NodeId, RawId};
 use tokio::sync::{Notify, broadcast, oneshot};
 
 use crate::net::limits::WAITERS_MAX;
@@ -29,14 +29,14 @@ pub struct Published {
 /// The waiters of a manager.
 #[derive(Debug)]
 pub struct Waiters {
-    parked: Mutex<ByTask>,
+    parked: Mutex<ByObject>,
     nodes: Mutex<BTreeMap<NodeId, Arc<Notify>>>,
     followers: broadcast::Sender<Published>,
 }
 
 #[derive(Debug, Default)]
-struct ByTask {
-    tasks: BTreeMap<TaskId, BTreeMap<u64, oneshot::Sender<()>>>,
+struct ByObject {
+    objects: BTreeMap<RawId, BTreeMap<u64, oneshot::Sender<()>>>,
     count: usize,
     next: u64,
     closed: bool,
@@ -53,33 +53,33 @@ impl Default for Waiters {
 }
 
 impl Waiters {
-    fn by_task(&self) -> MutexGuard<'_, ByTask> {
+    fn by_object(&self) -> MutexGuard<'_, ByObject> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the next thing that happens to a task. After [`Waiters::close`] it is over at once.
-    pub fn park(self: &Arc<Self>, task: TaskId) -> Result<Parked, Problem> {
-        let mut by_task = self.by_task();
-        if by_task.count >= WAITERS_MAX {
+    /// Waits for the next thing that happens to a task or a job, named by the bits of its id. After [`Waiters::close`] it is over at once.
+    pub fn park(self: &Arc<Self>, object: RawId) -> Result<Parked, Problem> {
+        let mut by_object = self.by_object();
+        if by_object.count >= WAITERS_MAX {
             return Err(Problem::new(Code::Busy, format!("{WAITERS_MAX} requests are waiting already"))
                 .hint("try again in a moment"));
         }
         let (wake, woken) = oneshot::channel();
-        let number = by_task.next;
-        by_task.next += 1;
-        if !by_task.closed {
-            by_task.tasks.entry(task).or_default().insert(number, wake);
-            by_task.count += 1;
+        let number = by_object.next;
+        by_object.next += 1;
+        if !by_object.closed {
+            by_object.objects.entry(object).or_default().insert(number, wake);
+            by_object.count += 1;
         }
-        Ok(Parked { waiters: Arc::clone(self), task, number, woken })
+        Ok(Parked { waiters: Arc::clone(self), object, number, woken })
     }
 
-    /// Wakes who waits for these tasks.
-    pub fn wake(&self, tasks: &BTreeSet<TaskId>) {
-        let mut by_task = self.by_task();
-        for task in tasks {
-            if let Some(parked) = by_task.tasks.remove(task) {
-                by_task.count -= parked.len();
+    /// Wakes who waits for these objects.
+    pub fn wake(&self, objects: impl IntoIterator<Item = RawId>) {
+        let mut by_object = self.by_object();
+        for object in objects {
+            if let Some(parked) = by_object.objects.remove(&object) {
+                by_object.count -= parked.len();
                 for (_, wake) in parked {
                     // Who is gone needs no waking.
                     let _ = wake.send(());
@@ -90,15 +90,15 @@ impl Waiters {
 
     /// Wakes everybody, and lets nobody wait any more: the daemon is stopping.
     pub fn close(&self) {
-        let mut by_task = self.by_task();
-        by_task.closed = true;
-        by_task.count = 0;
-        by_task.tasks.clear();
+        let mut by_object = self.by_object();
+        by_object.closed = true;
+        by_object.count = 0;
+        by_object.objects.clear();
     }
 
     /// Requests that are parked now.
     pub fn count(&self) -> usize {
-        self.by_task().count
+        self.by_object().count
     }
 
     /// What a node's parked poll waits for.
@@ -126,11 +126,11 @@ impl Waiters {
     }
 }
 
-/// A parked request: done when something happened to the task. Dropping it gives its place back.
+/// A parked request: done when something happened to the object. Dropping it gives its place back.
 #[derive(Debug)]
 pub struct Parked {
     waiters: Arc<Waiters>,
-    task: TaskId,
+    object: RawId,
     number: u64,
     woken: oneshot::Receiver<()>,
 }
@@ -145,22 +145,22 @@ impl Future for Parked {
 
 impl Drop for Parked {
     fn drop(&mut self) {
-        let mut by_task = self.waiters.by_task();
-        let Some(parked) = by_task.tasks.get_mut(&self.task) else { return };
+        let mut by_object = self.waiters.by_object();
+        let Some(parked) = by_object.objects.get_mut(&self.object) else { return };
         let was_there = parked.remove(&self.number).is_some();
         let empty = parked.is_empty();
         if was_there {
-            by_task.count -= 1;
+            by_object.count -= 1;
         }
         if empty {
-            by_task.tasks.remove(&self.task);
+            by_object.objects.remove(&self.object);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use orca_api::id::SeededIds;
+    use orca_api::id::{IdSource as _, SeededIds};
 
     use super::*;
 
@@ -168,9 +168,9 @@ mod tests {
     async fn only_those_who_wait_for_the_task_are_woken() {
         let waiters = Arc::new(Waiters::default());
         let mut ids = SeededIds(1);
-        let (a, b) = (TaskId::fresh(&mut ids), TaskId::fresh(&mut ids));
+        let (a, b) = (ids.next_id(), ids.next_id());
         let (for_a, mut for_b) = (waiters.park(a).unwrap(), waiters.park(b).unwrap());
-        waiters.wake(&BTreeSet::from([a]));
+        waiters.wake([a]);
         for_a.await;
         assert!(futures_util::poll!(&mut for_b).is_pending());
         assert_eq!(waiters.count(), 1);
@@ -181,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn a_stop_wakes_everybody_for_good() {
         let waiters = Arc::new(Waiters::default());
-        let task = TaskId::fresh(&mut SeededIds(2));
+        let task = SeededIds(2).next_id();
         let parked = waiters.park(task).unwrap();
         waiters.close();
         parked.await;
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn their_number_is_bounded() {
         let waiters = Arc::new(Waiters::default());
-        let task = TaskId::fresh(&mut SeededIds(3));
+        let task = SeededIds(3).next_id();
         let parked: Vec<_> = (0..WAITERS_MAX).map(|_| waiters.park(task).unwrap()).collect();
         assert_eq!(waiters.park(task).unwrap_err().code, Code::Busy);
         drop(parked);

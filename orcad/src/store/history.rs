@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use orca_api::control::EventView;
 use orca_api::id::{NodeId, TaskId};
+use orca_api::name::Name;
 use orca_api::task::Reason;
 use orca_api::units::Time;
 use orca_core::manager::record::AuditRecord;
@@ -137,7 +138,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<EventView> {
         at: Time::from_ms(row.get(2)?),
         kind: row.get(3)?,
         task: parsed_if_any(row, 4)?,
-        task_name: parsed_if_any(row, 5)?,
+        task_name: name_if_any(row, 5)?,
         node: parsed_if_any(row, 6)?,
         node_name: parsed_if_any(row, 7)?,
         state: row.get(8)?,
@@ -164,6 +165,13 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     if row.get_ref(at)?.data_type() == Type::Null { Ok(None) } else { parsed(row, at).map(Some) }
+}
+
+/// A task's name: also one that a job made.
+fn name_if_any(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Name>> {
+    let text: Option<String> = row.get(at)?;
+    let bad = |e| rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(e));
+    text.map(|text| Name::whole(&text).map_err(bad)).transpose()
 }
 
 /// The newest entries of the audit, oldest first.

@@ -22,7 +22,11 @@ impl Rows for ManagerRows {
     const KIND: Kind = Kind {
         name: "manager",
         application_id: u32::from_be_bytes(*b"orcM"),
-        migrations: &[include_str!("schema/manager-1.sql"), include_str!("schema/manager-2.sql")],
+        migrations: &[
+            include_str!("schema/manager-1.sql"),
+            include_str!("schema/manager-2.sql"),
+            include_str!("schema/manager-3.sql"),
+        ],
     };
 
     fn write(tx: &Transaction<'_>, _revision: u64, change: &Change) -> rusqlite::Result<()> {
@@ -47,6 +51,13 @@ impl Rows for ManagerRows {
                 let row = params![text(r.id), text(&r.name), int(r.revision), word(r.wanted)?, doc(r)?];
                 tx.prepare_cached(sql)?.execute(row)?;
             }
+            Change::JobPut { record: r } => {
+                let sql = "INSERT OR REPLACE INTO job (id, name, revision, wanted, version, doc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+                let row =
+                    params![text(r.id), text(&r.name), int(r.revision), word(r.wanted)?, r.version, doc(r)?];
+                tx.prepare_cached(sql)?.execute(row)?;
+            }
+            Change::JobGone { job } => delete(tx, "DELETE FROM job WHERE id = ?1", &text(job))?,
             Change::TaskGone { task } => delete(tx, "DELETE FROM task WHERE id = ?1", &text(task))?,
             Change::PlacementPut { record: r } => {
                 let sql = "INSERT OR REPLACE INTO placement (id, task, node, revision, state, doc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -101,6 +112,9 @@ pub(super) fn load(connection: &Connection, path: &Path) -> Result<Vec<Change>, 
     })?;
     t.read("node", "SELECT id, doc FROM node ORDER BY id", |_, r| {
         changes.push(Change::NodePut { record: Arc::new(r) });
+    })?;
+    t.read("job", "SELECT id, doc FROM job ORDER BY id", |_, r| {
+        changes.push(Change::JobPut { record: Arc::new(r) });
     })?;
     t.read("task", "SELECT id, doc FROM task ORDER BY id", |_, r| {
         changes.push(Change::TaskPut { record: Arc::new(r) });

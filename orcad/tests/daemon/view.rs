@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 /// A request for every route; parts of paths are filled in with what exists.
 fn every_route(access: Access) -> impl Iterator<Item = (&'static str, String)> {
-    ROUTES
-        .iter()
-        .filter(move |entry| entry.access == access)
-        .map(|entry| (entry.method.as_str(), entry.path.replace("{task}", "web").replace("{node}", "n1")))
+    ROUTES.iter().filter(move |entry| entry.access == access).map(|entry| {
+        let path = entry.path.replace("{task}", "web").replace("{node}", "n1").replace("{job}", "shop");
+        (entry.method.as_str(), path)
+    })
 }
 
 /// Sends a request on the view socket and reads the answer's text.
@@ -36,6 +36,12 @@ async fn with_a_task() -> Running {
     let (status, answer) =
         daemon.json("POST", "/v1/tasks", Some(json!({ "name": "web", "spec": spec }))).await;
     assert_eq!(status, 201, "{answer}");
+    for (token, status) in [("hunter4", 201), ("hunter5", 200)] {
+        let job =
+            json!({ "name": "shop", "group": { "api": { "image": "busybox", "env": { "TOKEN": token } } } });
+        let (found, answer) = daemon.json("POST", "/v1/jobs", Some(json!({ "job": job }))).await;
+        assert_eq!(found, status, "{answer}");
+    }
     daemon
 }
 

@@ -17,6 +17,8 @@ impl Row for Change {
             Self::ClusterPut { .. } => ("0".to_owned(), true),
             Self::NodePut { record } => (format!("1{}", record.id), true),
             Self::NodeGone { node } => (format!("1{node}"), false),
+            Self::JobPut { record } => (format!("1 job {}", record.id), true),
+            Self::JobGone { job } => (format!("1 job {job}"), false),
             Self::TaskPut { record } => (format!("2{}", record.id), true),
             Self::TaskGone { task } => (format!("2{task}"), false),
             Self::PlacementPut { record } => (format!("3{}", record.id), true),

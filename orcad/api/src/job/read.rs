@@ -186,9 +186,11 @@ fn joined(path: &str, rest: &str) -> String {
 /// Reads the keys of a task, and says of an unknown one what is near among all keys of the file.
 fn read_spec(spec: Map<String, Value>, path: &str) -> Result<TaskSpec, TextError> {
     read(Value::Object(spec), path).map_err(|mut error| {
-        if error.message.starts_with("unknown key") && error.nearest.is_none() {
+        if error.message.starts_with("unknown key") {
             let word = error.path.rsplit('.').next().unwrap_or_default();
-            error.nearest = text::nearest(word, JOB_KEYS.into_iter().chain(GROUP_KEYS));
+            let of_task = error.nearest.take();
+            error.nearest =
+                text::nearest(word, JOB_KEYS.into_iter().chain(GROUP_KEYS).chain(of_task.as_deref()));
         }
         error
     })

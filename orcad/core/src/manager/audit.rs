@@ -23,6 +23,7 @@ pub(super) fn object_of(request: &Request) -> String {
         Request::Listen { address, .. } => shortened(address.as_deref().unwrap_or("closed")),
         Request::IssueCertificate { name, .. } => name.to_string(),
         Request::RevokeCertificate { certificate } => shortened(certificate),
+        Request::Job(job) => shortened(job.object()),
         Request::SetCluster(_) | Request::RotateCa { .. } => String::new(),
     }
 }
@@ -54,6 +55,7 @@ impl Turn<'_> {
     pub fn audit(&mut self, asked: &Asked, answer: &Result<Answer, Problem>) {
         let (object, changed) = match answer {
             Ok(Answer::Created(task) | Answer::Task(task)) => (task.task.name.to_string(), task.changed),
+            Ok(Answer::Job { answer, .. }) => (answer.job.name.to_string(), answer.changed),
             _ => (object_of(&asked.request), answer.is_ok()),
         };
         let record = AuditRecord {

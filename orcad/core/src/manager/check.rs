@@ -24,6 +24,18 @@ pub fn check_manager(manager: &Manager) -> Vec<String> {
     if d.names.len() != d.tasks.len() {
         wrong.push(format!("{} names for {} tasks", d.names.len(), d.tasks.len()));
     }
+    for (name, id) in &d.job_names {
+        if d.jobs.get(id).is_none_or(|j| j.name != *name) || d.names.contains_key(name) {
+            wrong.push(format!("the name {name} is not one job's alone"));
+        }
+    }
+    for task in d.tasks.values() {
+        if let Some(owner) = &task.owner
+            && !d.jobs.contains_key(&owner.job)
+        {
+            wrong.push(format!("task {} is of no job", task.name));
+        }
+    }
     let mut owned: BTreeSet<PlacementId> = BTreeSet::new();
     for task in d.tasks.values() {
         let next = task.next.as_ref().map(|n| n.placement);
@@ -77,8 +89,8 @@ pub fn check_manager(manager: &Manager) -> Vec<String> {
             .filter_map(|p| d.placements.get(p))
             .filter(|p| !p.is_ended())
             .collect();
-        let cpu = live.iter().fold(Cpu::ZERO, |s, p| s.saturating_add(p.spec.cpu_reservation()));
-        let memory = live.iter().fold(Bytes::ZERO, |s, p| s.saturating_add(p.spec.memory_reservation()));
+        let cpu = live.iter().fold(Cpu::ZERO, |s, p| s.saturating_add(p.room().cpu));
+        let memory = live.iter().fold(Bytes::ZERO, |s, p| s.saturating_add(p.room().memory));
         if node.state == NodeState::Ready
             && (cpu > node.facts.cpu.saturating_sub(node.facts.reserve_cpu)
                 || memory > node.facts.memory.saturating_sub(node.facts.reserve_memory))
@@ -87,7 +99,7 @@ pub fn check_manager(manager: &Manager) -> Vec<String> {
         }
         for (i, a) in live.iter().enumerate() {
             for b in &live[..i] {
-                if a.spec.ports.iter().any(|p| b.spec.ports.iter().any(|q| p.clashes(q))) {
+                if a.room().ports.iter().any(|p| b.room().ports.iter().any(|q| p.clashes(q))) {
                     wrong.push(format!("node {}: {} and {} publish one port", node.name, a.name, b.name));
                 }
             }

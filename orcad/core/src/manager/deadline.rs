@@ -18,7 +18,7 @@ impl Manager {
     pub fn next_deadline(&self) -> Option<u64> {
         let blocked =
             if self.durable.blocked.is_empty() { None } else { Some(self.live.sweep_at.unwrap_or(0)) };
-        let moves = [self.drains_due(), self.singletons_due()];
+        let moves = [self.drains_due(), self.singletons_due(), self.jobs_due()];
         let others = [self.nodes_due(), blocked, Some(self.live.housekeeping_at)];
         others.into_iter().chain(moves).flatten().min()
     }
@@ -29,6 +29,7 @@ impl Turn<'_> {
     pub fn on_tick(&mut self) {
         let now = self.now.boot_ms;
         self.watch();
+        self.tick_jobs();
         self.tick_singletons();
         self.tick_drains();
         match self.m.live.sweep_at {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use orca_api::cluster::{CertificateView, CreateToken, NodeGone, SetCluster, SetLabels, TokenView};
 use orca_api::control::{EventView, NodeView, SetAvailability, StartTask, StopTask, TaskAnswer};
 use orca_api::error::Problem;
-use orca_api::id::{CertificateId, ClusterId, LifeId, NodeId, PlacementId, TaskId, TokenId};
+use orca_api::id::{CertificateId, ClusterId, JobId, LifeId, NodeId, PlacementId, TaskId, TokenId};
+use orca_api::job::view::JobAnswer;
 use orca_api::join::{CertRole, Secret};
 use orca_api::link::{Generation, Goodbye, Hello, NodeFacts, PlacementStatus, ReportAnswer, Welcome};
 use orca_api::load::NodeLoad;
@@ -15,6 +16,8 @@ use orca_api::node::Condition;
 use orca_api::units::{Span, Time};
 use serde::{Deserialize, Serialize};
 
+use super::jobs::JobRequest;
+use super::jobs::record::JobRecord;
 use super::record::{
     AuditRecord, CertificateRecord, ClusterRecord, NodeRecord, PlacementRecord, RequestRecord, TaskRecord,
     TokenRecord,
@@ -145,6 +148,8 @@ pub enum Request {
         /// Which.
         certificate: String,
     },
+    /// Something about a job.
+    Job(Box<JobRequest>),
     /// The CA was replaced: every node is to renew its certificate. (The shell made the new CA before it asked.)
     RotateCa {
         /// The digest of the new CA, in hexadecimal.
@@ -171,6 +176,7 @@ impl Request {
             Self::IssueCertificate { .. } => "certificate.issue",
             Self::RevokeCertificate { .. } => "certificate.revoke",
             Self::RotateCa { .. } => "ca.rotate",
+            Self::Job(job) => job.method(),
         }
     }
 }
@@ -329,6 +335,13 @@ pub enum Answer {
     Created(Box<TaskAnswer>),
     /// A task after a mutation.
     Task(Box<TaskAnswer>),
+    /// A job after a mutation.
+    Job {
+        /// It.
+        answer: Box<JobAnswer>,
+        /// Whether it was made.
+        created: bool,
+    },
     /// A node after a mutation.
     Node(Box<NodeView>),
     /// A node that was removed.
@@ -414,6 +427,8 @@ pub enum Effect {
         revision: u64,
         /// Tasks that changed.
         tasks: BTreeSet<TaskId>,
+        /// Jobs that changed, or a task of which did.
+        jobs: BTreeSet<JobId>,
         /// Nodes that changed.
         nodes: BTreeSet<NodeId>,
         /// What happened.
@@ -449,6 +464,16 @@ pub enum Change {
     TaskGone {
         /// Which.
         task: TaskId,
+    },
+    /// A job.
+    JobPut {
+        /// It.
+        record: Arc<JobRecord>,
+    },
+    /// A job is removed; its name is free.
+    JobGone {
+        /// Which.
+        job: JobId,
     },
     /// A placement.
     PlacementPut {

@@ -4,6 +4,7 @@
 //!   Asked ──────► tasks.rs   admit, change what is wanted ─┐
 //!   Reported ───► report.rs  merge what was observed ──────┼─► reconcile a task ─► place.rs (scheduler)
 //!   Hello, Polled ► nodes.rs who is there ─────────────────┘        │
+//!   jobs/        what follows for a job when a task of it, or what is wanted, has changed
 //!   Tick ───────► deadline.rs what time alone makes due             ▼
 //!                                              changes (applied in state.rs), effects
 //!   view.rs, explain.rs: what clients see, made from the state and never stored
@@ -26,6 +27,7 @@ mod defaults;
 mod drain;
 mod explain;
 pub mod io;
+pub mod jobs;
 mod join;
 mod liveness;
 mod members;

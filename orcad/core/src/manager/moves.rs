@@ -114,7 +114,7 @@ impl Turn<'_> {
             task.attempts_before.max(now.status.attempts.last().map_or(now.attempts_before, |a| a.number));
         let next = self.new_placement(&task, to, wanted, now.status.budget_used);
         let words = format!("{why}: to {}, {}", self.m.node_name(to), order.as_str());
-        task.next = Some(Next { placement: next.id, reason, why });
+        task.next = Some(Next { placement: next.id, reason, why, healthy_ms: 0 });
         self.task_event("task.move", &task, Some(now.node), None, Some(reason), words);
         self.put_placement(next, SetChange::Yes);
         self.put_task(task);
@@ -146,6 +146,9 @@ impl Turn<'_> {
             // It came to nothing.
             if to.stop.is_none() || to.lost.is_some() {
                 let words = failed.map_or_else(|| "did not come up".to_owned(), failed_words);
+                if to.lost.is_none() && next.reason == Reason::StoppedByRollout {
+                    self.failures.push((id, words.clone()));
+                }
                 self.avoid(id, to.node, words);
             }
             self.forget_next(id);
@@ -161,12 +164,17 @@ impl Turn<'_> {
             let words = failed_words(attempt);
             let told = format!("its placement on {} {words}: it stays", self.m.node_name(to.node));
             self.task_event("task.move", &task, Some(to.node), None, attempt.reason, told);
+            if next.reason == Reason::StoppedByRollout {
+                let said = super::report::outcome(attempt);
+                let said = if said.is_empty() { said } else { format!(": {said}") };
+                self.failures.push((id, format!("{words}{said}")));
+            }
             self.avoid(id, to.node, words);
             self.stop_placement(to.id, next.reason, None);
         } else if from.is_ended() {
             self.hand_over(id);
         } else if to.wanted == PlacementWanted::Running {
-            if to.state() == State::Running {
+            if to.state() == State::Running && self.may_take_over(&task, &next, &to) {
                 self.stop_placement(from.id, next.reason, None);
                 self.hand_over(id);
             }
@@ -188,7 +196,12 @@ impl Turn<'_> {
             Some("it is to be stopped")
         } else if to.run != task.run {
             Some("it is begun anew")
-        } else if from.is_ended() && !from.goes_on() {
+        } else if to.version != task.version {
+            Some("another version is wanted")
+        } else if from.is_ended()
+            && !from.goes_on()
+            && from.stop.as_ref().is_none_or(|s| s.reason != next.reason)
+        {
             Some("it has ended by itself")
         } else if availability(to.node) == Some(Availability::Draining) {
             Some("that node is drained, too")
@@ -209,14 +222,18 @@ impl Turn<'_> {
         let mut task = TaskRecord::clone(task);
         let Some(next) = task.next.take() else { return };
         let Some(to) = self.m.placement(Some(next.placement)).cloned() else { return };
+        let from = self.m.placement(task.placement).map_or(to.node, |p| p.node);
         self.retire(&mut task, Some(&next.why), to.node);
         task.placement = Some(to.id);
         task.waiting = None;
-        let from = task.moved.as_ref().map_or(to.node, |m| m.from);
         let words = format!("from {} to {}: {}", self.m.node_name(from), self.m.node_name(to.node), next.why);
         self.task_event("task.moved", &task, Some(to.node), None, Some(next.reason), words);
         if to.wanted == PlacementWanted::Ready {
-            let to = PlacementRecord { wanted: PlacementWanted::Running, ..PlacementRecord::clone(&to) };
+            let to = PlacementRecord {
+                wanted: PlacementWanted::Running,
+                spare: None,
+                ..PlacementRecord::clone(&to)
+            };
             self.put_placement(to, SetChange::Yes);
         }
         self.put_task(task);

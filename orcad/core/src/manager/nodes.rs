@@ -85,6 +85,7 @@ impl Turn<'_> {
         }
         self.watch_drains();
         self.advance_drains();
+        self.unsettled.extend(self.m.durable.jobs.keys().copied());
     }
 
     /// A manager without a worker says hello to nobody: it is ready when it runs.

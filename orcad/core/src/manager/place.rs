@@ -66,15 +66,22 @@ pub(super) fn load(
 
 /// A placement in the scheduler's words.
 pub(super) fn held(record: &PlacementRecord) -> Held {
+    let room = record.room();
     Held {
         placement: record.id,
         task: record.task,
         node: record.node,
-        resources: resources(&record.spec),
-        ports: record.spec.ports.clone(),
-        group: None,
+        resources: Resources { cpu: room.cpu, memory: room.memory, disk: room.disk },
+        ports: room.ports,
+        // One that is to take over on the same node is no sibling of the one that is there.
+        group: if record.spare.is_none() { group_of(&record.name) } else { None },
         priority: 0,
     }
+}
+
+/// The siblings of a job's task: `shop.api.2` is one of `shop.api`. A task that stands alone has none.
+fn group_of(name: &orca_api::name::Name) -> Option<scheduler::Group> {
+    name.as_str().rsplit_once('.').map(|(group, _)| scheduler::Group::new(group))
 }
 
 fn resources(spec: &orca_api::spec::TaskSpec) -> Resources {
@@ -105,7 +112,31 @@ impl Manager {
     pub(super) fn request_of(&self, task: &TaskRecord, now: Time) -> Request {
         let mut request = self.request(Some(task.id), &task.spec);
         request.avoid = task.avoided(now).map(|a| a.node).collect();
+        self.wish_of_job(task, &mut request);
         request
+    }
+
+    /// What a task's job says of where it may be.
+    fn wish_of_job(&self, task: &TaskRecord, request: &mut Request) {
+        let Some(owner) = &task.owner else { return };
+        let Some(job) = self.durable.jobs.get(&owner.job) else { return };
+        request.priority = job.spec.priority;
+        if let Some(node) = owner.node {
+            request.constraints.extend(format!("node.id == {node}").parse::<orca_api::spec::Constraint>());
+            return;
+        }
+        request.group = group_of(&task.name);
+        let Some(group) = job.spec.groups.get(&owner.group) else { return };
+        request.max_per_node = group.max_per_node;
+        request.distinct = group
+            .distinct
+            .iter()
+            .map(|rule| scheduler::Distinct { key: rule.key.clone(), limit: rule.limit })
+            .collect();
+        request.spread_over = group
+            .spread
+            .as_ref()
+            .map(|rule| scheduler::SpreadOver { key: rule.over.clone(), shares: rule.shares.clone() });
     }
 }
 
@@ -137,7 +168,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Room was made somewhere: whoever waits for it is tried again, in the order of their waiting.
+    /// Room was made somewhere: whoever waits for it is tried again, in the order of their priority and their waiting.
     pub fn retry_blocked(&mut self) {
         let mut blocked: Vec<&TaskRecord> = self
             .m
@@ -147,7 +178,11 @@ impl Turn<'_> {
             .filter_map(|id| self.m.durable.tasks.get(id))
             .map(AsRef::as_ref)
             .collect();
-        blocked.sort_by_key(|t| (t.waiting.as_ref().map(|w| w.since), t.id));
+        let priority = |t: &TaskRecord| {
+            let job = t.owner.as_ref().and_then(|o| self.m.durable.jobs.get(&o.job));
+            job.map_or(orca_api::job::PRIORITY_DEFAULT, |j| j.spec.priority)
+        };
+        blocked.sort_by_key(|t| (std::cmp::Reverse(priority(t)), t.waiting.as_ref().map(|w| w.since), t.id));
         let ids: Vec<TaskId> = blocked.into_iter().map(|t| t.id).collect();
         for id in ids {
             self.reconcile(id);

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orca_api::id::{CertificateId, ClusterId, NodeId, PlacementId, TaskId, TokenId};
+use orca_api::id::{CertificateId, ClusterId, JobId, NodeId, PlacementId, TaskId, TokenId};
 use orca_api::join::CertRole;
 use orca_api::link::{AttemptStatus, Generation, NodeFacts, PlacementStatus, PlacementWanted};
 use orca_api::name::Name;
 use orca_api::node::{Availability, NodeState, Role};
-use orca_api::spec::{Algorithm, RestartCondition, TaskSpec};
+use orca_api::spec::{Algorithm, Port, RestartCondition, TaskSpec};
 use orca_api::task::{Next as Where, Reason, State, Wanted};
 use orca_api::units::{Bytes, Cpu, Span, Time};
 use serde::{Deserialize, Serialize};
@@ -270,6 +270,60 @@ pub struct TaskRecord {
     /// Why it last moved, in a few words.
     #[serde(default)]
     pub moved: Option<Moved>,
+    /// Of which job it is.
+    #[serde(default)]
+    pub owner: Option<Owner>,
+}
+
+/// A task's place in its job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The job.
+    pub job: JobId,
+    /// Its group; empty for the unnamed one.
+    pub group: String,
+    /// Its number in the group, from 1.
+    pub number: u32,
+    /// Of a job on every node: the node that it is for.
+    #[serde(default)]
+    pub node: Option<NodeId>,
+}
+
+/// What is held of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Room {
+    /// CPUs.
+    pub cpu: Cpu,
+    /// Memory.
+    pub memory: Bytes,
+    /// Disk.
+    pub disk: Bytes,
+    /// Ports.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+}
+
+impl Room {
+    /// What a task asks for.
+    pub fn of(spec: &TaskSpec) -> Self {
+        Self {
+            cpu: spec.cpu_reservation(),
+            memory: spec.memory_reservation(),
+            disk: spec.disk_reservation(),
+            ports: spec.ports.clone(),
+        }
+    }
+
+    /// What it is more than another.
+    pub fn beyond(&self, other: &Self) -> Self {
+        let more = |port: &&Port| !other.ports.iter().any(|p| p.clashes(port));
+        Self {
+            cpu: self.cpu.saturating_sub(other.cpu),
+            memory: self.memory.saturating_sub(other.memory),
+            disk: self.disk.saturating_sub(other.disk),
+            ports: self.ports.iter().filter(more).cloned().collect(),
+        }
+    }
 }
 
 /// A placement that is to take over.
@@ -282,6 +336,9 @@ pub struct Next {
     pub reason: Reason,
     /// In a few words.
     pub why: String,
+    /// How long it must be healthy before it takes over, in milliseconds.
+    #[serde(default)]
+    pub healthy_ms: u64,
 }
 
 /// A node that a task failed on.
@@ -357,6 +414,10 @@ pub struct PlacementRecord {
     pub since: Time,
     /// The manager gave up on its node.
     pub lost: Option<Reason>,
+    /// Until it takes over from the task's former placement on the same node, it holds no more than this: the rest is
+    /// what that one gives back.
+    #[serde(default)]
+    pub spare: Option<Room>,
 }
 
 /// A stop that was asked for.
@@ -373,6 +434,11 @@ pub struct StopAsked {
 }
 
 impl PlacementRecord {
+    /// What it holds of its node while it has not ended.
+    pub fn room(&self) -> Room {
+        self.spare.clone().unwrap_or_else(|| Room::of(&self.spec))
+    }
+
     /// Its state: that of its newest attempt.
     pub fn state(&self) -> State {
         if self.lost.is_some() {
@@ -432,7 +498,10 @@ pub struct RequestRecord {
     pub at: Time,
     /// The task that it was about.
     pub task: Option<TaskId>,
-    /// Whether it made that task.
+    /// The job that it was about.
+    #[serde(default)]
+    pub job: Option<JobId>,
+    /// Whether it made that task, or that job.
     pub created: bool,
     /// Whether it changed anything.
     pub changed: bool,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use orca_api::id::{CertificateId, ClusterId, IdSource, LifeId, NodeId, PlacementId, TaskId, TokenId};
+use orca_api::id::{CertificateId, ClusterId, IdSource, JobId, LifeId, NodeId, PlacementId, TaskId, TokenId};
 use orca_api::link::{Assigned, Assignment, Generation, NodeFacts, PlacementWanted, Progress};
 use orca_api::load::NodeLoad;
 use orca_api::name::Name;
@@ -13,6 +13,8 @@ use scheduler::Scheduler;
 
 use super::brake::Engaged;
 use super::io::Change;
+use super::jobs::record::JobRecord;
+use super::jobs::watch::{JobWatch, TaskWatch};
 use super::liveness::Away;
 use super::nodes::Knock;
 use super::pressure::Window;
@@ -42,6 +44,12 @@ pub(super) struct Durable {
     pub nodes: BTreeMap<NodeId, Arc<NodeRecord>>,
     pub tasks: BTreeMap<TaskId, Arc<TaskRecord>>,
     pub names: BTreeMap<Name, TaskId>,
+    pub jobs: BTreeMap<JobId, Arc<JobRecord>>,
+    pub job_names: BTreeMap<Name, JobId>,
+    /// The tasks of each job, by group and number.
+    pub by_job: BTreeMap<JobId, BTreeMap<(String, u32), TaskId>>,
+    /// Jobs of which a change rolls.
+    pub rolling: BTreeSet<JobId>,
     pub placements: BTreeMap<PlacementId, Arc<PlacementRecord>>,
     pub by_node: BTreeMap<NodeId, BTreeSet<PlacementId>>,
     pub requests: BTreeMap<String, Arc<RequestRecord>>,
@@ -60,6 +68,10 @@ pub(super) struct Live {
     pub sweep_at: Option<u64>,
     /// When housekeeping is due, on the boot clock.
     pub housekeeping_at: u64,
+    /// New tasks of rollouts: until when they are watched.
+    pub watches: BTreeMap<PlacementId, TaskWatch>,
+    /// Rollouts: how far they are, and until when they must have come further.
+    pub rollouts: BTreeMap<JobId, JobWatch>,
     /// The state folder's disk is short of space.
     pub scarce: bool,
     /// The number of the last probe.
@@ -161,6 +173,7 @@ impl Manager {
         let mut rows = Vec::new();
         rows.extend(d.cluster.iter().map(|record| Change::ClusterPut { record: Arc::clone(record) }));
         rows.extend(d.nodes.values().map(|record| Change::NodePut { record: Arc::clone(record) }));
+        rows.extend(d.jobs.values().map(|record| Change::JobPut { record: Arc::clone(record) }));
         rows.extend(d.tasks.values().map(|record| Change::TaskPut { record: Arc::clone(record) }));
         rows.extend(d.placements.values().map(|record| Change::PlacementPut { record: Arc::clone(record) }));
         rows.extend(d.tokens.values().map(|record| Change::TokenPut { record: Arc::clone(record) }));
@@ -196,6 +209,10 @@ impl Manager {
                 if let Some(old) = d.tasks.insert(record.id, Arc::clone(record)) {
                     d.names.remove(&old.name);
                 }
+                if let Some(owner) = &record.owner {
+                    let place = (owner.group.clone(), owner.number);
+                    d.by_job.entry(owner.job).or_default().insert(place, record.id);
+                }
                 d.names.insert(record.name.clone(), record.id);
                 if record.waiting.as_ref().is_some_and(|w| w.reason == orca_api::task::Reason::NoFit) {
                     d.blocked.insert(record.id);
@@ -206,8 +223,35 @@ impl Manager {
             Change::TaskGone { task } => {
                 if let Some(old) = d.tasks.remove(task) {
                     d.names.remove(&old.name);
+                    if let Some(owner) = &old.owner
+                        && let Some(tasks) = d.by_job.get_mut(&owner.job)
+                    {
+                        tasks.remove(&(owner.group.clone(), owner.number));
+                        if tasks.is_empty() {
+                            d.by_job.remove(&owner.job);
+                        }
+                    }
                 }
                 d.blocked.remove(task);
+            }
+            Change::JobPut { record } => {
+                if let Some(old) = d.jobs.insert(record.id, Arc::clone(record)) {
+                    d.job_names.remove(&old.name);
+                }
+                d.job_names.insert(record.name.clone(), record.id);
+                if record.rollout.is_active() {
+                    d.rolling.insert(record.id);
+                } else {
+                    d.rolling.remove(&record.id);
+                    self.live.rollouts.remove(&record.id);
+                }
+            }
+            Change::JobGone { job } => {
+                if let Some(old) = d.jobs.remove(job) {
+                    d.job_names.remove(&old.name);
+                }
+                d.rolling.remove(job);
+                self.live.rollouts.remove(job);
             }
             Change::PlacementPut { record } => {
                 d.by_node.entry(record.node).or_default().insert(record.id);
@@ -224,6 +268,7 @@ impl Manager {
                     }
                 }
                 self.live.progress.remove(placement);
+                self.live.watches.remove(placement);
                 if self.held.remove(placement) {
                     self.scheduler.release(*placement);
                 }
@@ -257,8 +302,14 @@ impl Manager {
             if self.held.remove(&record.id) {
                 self.scheduler.release(record.id);
             }
-        } else if self.held.insert(record.id) {
-            self.scheduler.hold(super::place::held(record));
+        } else {
+            let held = super::place::held(record);
+            if self.held.insert(record.id) {
+                self.scheduler.hold(held);
+            } else if self.scheduler.held(record.id).is_some_and(|old| *old != held) {
+                self.scheduler.release(record.id);
+                self.scheduler.hold(held);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use orca_api::control::{StartTask, StopTask, TASKS_MAX, TaskAnswer};
 use orca_api::error::{Code, Problem};
 use orca_api::id::{NodeId, PlacementId, TaskId};
+use orca_api::job::view::JobAnswer;
 use orca_api::link::PlacementWanted;
 use orca_api::name::Name;
 use orca_api::spec::{STOP_GRACE_MAX, TaskSpec};
@@ -20,9 +21,7 @@ use super::turn::{SetChange, Turn};
 impl Manager {
     /// The task of that name, or of the one id that begins so.
     pub fn find_task(&self, text: &str) -> Result<TaskId, Problem> {
-        if let Ok(name) = text.parse::<Name>()
-            && let Some(id) = self.durable.names.get(&name)
-        {
+        if let Some(id) = self.durable.names.get(text) {
             return Ok(*id);
         }
         let found = by_prefix(text, self.durable.tasks.keys().map(|id| (*id, id.to_string())));
@@ -104,6 +103,7 @@ impl Turn<'_> {
             }
             Request::RevokeCertificate { certificate } => self.revoke_certificate(certificate),
             Request::RotateCa { ca } => self.rotate_ca(ca),
+            Request::Job(job) => self.ask_job(job, asked.if_match, &asked.peer),
         }
     }
 
@@ -117,6 +117,15 @@ impl Turn<'_> {
             )
             .hint("use a fresh key for each new request")));
         }
+        if let Some(job) = record.job {
+            return Some(match self.m.job_view(job, self.now) {
+                Some(job) => Ok(Answer::Job {
+                    answer: Box::new(JobAnswer { job, changed: record.changed }),
+                    created: record.created,
+                }),
+                None => Err(Problem::new(Code::NoSuchJob, "the job of this request was removed since")),
+            });
+        }
         let task = record.task?;
         let Some(view) = self.m.task_view(task, self.now) else {
             return Some(Err(Problem::new(Code::NoSuchTask, "the task of this request was removed since")));
@@ -128,9 +137,10 @@ impl Turn<'_> {
     /// Only what went well is kept: a refusal changed nothing, and a retry may well succeed.
     fn keep_key(&mut self, asked: &Asked, answer: &Result<Answer, Problem>) {
         let Some((key, digest)) = &asked.key else { return };
-        let (task, created, changed) = match answer {
-            Ok(Answer::Created(a)) => (a.task.id, true, a.changed),
-            Ok(Answer::Task(a)) => (a.task.id, false, a.changed),
+        let (task, job, created, changed) = match answer {
+            Ok(Answer::Created(a)) => (Some(a.task.id), None, true, a.changed),
+            Ok(Answer::Task(a)) => (Some(a.task.id), None, false, a.changed),
+            Ok(Answer::Job { answer, created }) => (None, Some(answer.job.id), *created, answer.changed),
             _ => return,
         };
         if self.m.durable.requests.len() >= KEYS_MAX {
@@ -144,7 +154,8 @@ impl Turn<'_> {
             key: key.clone(),
             digest: digest.clone(),
             at: self.now.wall,
-            task: Some(task),
+            task,
+            job,
             created,
             changed,
         };
@@ -174,6 +185,10 @@ impl Turn<'_> {
             Some(name) => name.clone(),
             None => self.free_name(&start.spec)?,
         };
+        if self.m.durable.job_names.contains_key(&name) {
+            return Err(Problem::new(Code::NameTaken, format!("`{name}` is a job"))
+                .hint("choose another --name, or change the job: orcactl job run"));
+        }
         if let Some(id) = self.m.durable.names.get(&name).copied() {
             return self.start_again(id, start);
         }
@@ -206,6 +221,7 @@ impl Turn<'_> {
             next: None,
             avoid: Vec::new(),
             moved: None,
+            owner: None,
         };
         self.task_event("task.created", &record, None, None, None, format!("image {}", record.spec.image));
         self.put_task(record);
@@ -262,6 +278,7 @@ impl Turn<'_> {
         }
         let id = self.m.find_task(text)?;
         let task = self.m.task(id)?;
+        refuse_of_job(&task)?;
         self.check_match(&task, if_match)?;
         if task.wanted == Wanted::Stopped || self.m.is_over(&task) {
             // What ended by itself stays as it ended; a shorter grace for a stop that is under way is heard.
@@ -315,6 +332,7 @@ impl Turn<'_> {
     fn remove(&mut self, text: &str, force: bool, if_match: Option<u64>) -> Result<Answer, Problem> {
         let id = self.m.find_task(text)?;
         let task = self.m.task(id)?;
+        refuse_of_job(&task)?;
         self.check_match(&task, if_match)?;
         if !force && !self.m.is_over(&task) {
             return Err(Problem::new(Code::StillRunning, format!("the task `{}` has not ended", task.name))
@@ -364,12 +382,15 @@ impl Turn<'_> {
     /// A name that orca makes up: the image's, and a number where that is taken.
     fn free_name(&self, spec: &TaskSpec) -> Result<Name, Problem> {
         let base = spec.image.suggested_name();
-        if !self.m.durable.names.contains_key(&base) {
+        let taken = |name: &Name| {
+            self.m.durable.names.contains_key(name) || self.m.durable.job_names.contains_key(name)
+        };
+        if !taken(&base) {
             return Ok(base);
         }
         (2..=TASKS_MAX + 1)
             .filter_map(|n| format!("{base}-{n}").parse::<Name>().ok())
-            .find(|name| !self.m.durable.names.contains_key(name))
+            .find(|name| !taken(name))
             .ok_or_else(|| {
                 Problem::new(Code::NameTaken, format!("every name `{base}-N` is taken"))
                     .hint("give one with --name")
@@ -377,7 +398,7 @@ impl Turn<'_> {
     }
 
     /// Asks for the end of whatever of a task is live.
-    fn stop_live(&mut self, task: TaskId, reason: Reason, grace: Option<Span>) {
+    pub fn stop_live(&mut self, task: TaskId, reason: Reason, grace: Option<Span>) {
         let Some(record) = self.m.durable.tasks.get(&task) else { return };
         let next = record.next.as_ref().map(|n| n.placement);
         for placement in [next, record.placement, record.retired].into_iter().flatten() {
@@ -406,7 +427,8 @@ impl Turn<'_> {
             }
             (Wanted::Running, false) => self.place(id, placement.as_ref().map(|p| p.node)),
             (Wanted::Stopped, _) if live || self.m.other_live(&task) => {
-                self.stop_live(id, Reason::StoppedByUser, None);
+                let by_job = task.owner.is_some();
+                self.stop_live(id, if by_job { Reason::StoppedByJob } else { Reason::StoppedByUser }, None);
             }
             (Wanted::Stopped, _) => {
                 if task.waiting.is_some() {
@@ -487,6 +509,7 @@ impl Turn<'_> {
             },
             since: self.now.wall,
             lost: None,
+            spare: None,
         }
     }
 
@@ -498,8 +521,22 @@ impl Turn<'_> {
         }
         self.task_event("task.removed", &task, None, None, None, String::new());
         self.tasks.insert(id);
+        self.lost_one(&task);
         self.put(Change::TaskGone { task: id });
     }
+}
+
+/// What a job decides of its tasks is not decided of one of them.
+fn refuse_of_job(task: &TaskRecord) -> Result<(), Problem> {
+    let Some(owner) = &task.owner else { return Ok(()) };
+    let job = task.name.as_str().split('.').next().unwrap_or_default();
+    let group = if owner.group.is_empty() { String::new() } else { format!(" --group {}", owner.group) };
+    Err(Problem::new(Code::OfAJob, format!("`{}` is a task of the job `{job}`", task.name))
+        .because("the job would start it again")
+        .hint(format!(
+            "orcactl job scale {job}{group} COUNT, orcactl job stop {job}, or orcactl task restart {}",
+            task.name
+        )))
 }
 
 /// The top-level fields in which two specs differ.

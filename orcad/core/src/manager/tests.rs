@@ -2,6 +2,7 @@
 
 mod cluster;
 mod forgetful;
+mod jobs;
 mod moves;
 
 use orca_api::control::{StartTask, StopTask, TaskView};

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use orca_api::control::EventView;
 use orca_api::error::Problem;
-use orca_api::id::{IdSource, NodeId, PlacementId, TaskId};
+use orca_api::id::{IdSource, JobId, NodeId, PlacementId, TaskId};
 use orca_api::task::Reason;
 
 use super::io::{Answer, Change, Effect, Event, Step, Token};
+use super::jobs::record::JobRecord;
 use super::record::{NodeRecord, PlacementRecord, TaskRecord};
 use super::state::Manager;
 use crate::Now;
@@ -25,6 +26,11 @@ pub(super) struct Turn<'a> {
     events: Vec<EventView>,
     pub tasks: BTreeSet<TaskId>,
     pub nodes: BTreeSet<NodeId>,
+    pub jobs: BTreeSet<JobId>,
+    /// Jobs that something happened to: what follows from it is done at the end.
+    pub unsettled: BTreeSet<JobId>,
+    /// What went wrong with new tasks of rollouts in this step: the task, and how.
+    pub failures: Vec<(TaskId, String)>,
     /// Nodes whose set changed: their generation rises once at the end.
     dirty: BTreeSet<NodeId>,
     /// Room was made: the blocked tasks are tried again at the end.
@@ -47,6 +53,9 @@ impl Manager {
             events: Vec::new(),
             tasks: BTreeSet::new(),
             nodes: BTreeSet::new(),
+            jobs: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
+            failures: Vec::new(),
             dirty: BTreeSet::new(),
             room: false,
             cause: None,
@@ -86,6 +95,7 @@ impl Turn<'_> {
     pub fn put_task(&mut self, mut record: TaskRecord) {
         record.revision = self.revision;
         self.tasks.insert(record.id);
+        self.unsettled.extend(record.owner.as_ref().map(|o| o.job));
         self.put(Change::TaskPut { record: Arc::new(record) });
     }
 
@@ -93,6 +103,8 @@ impl Turn<'_> {
     pub fn put_placement(&mut self, mut record: PlacementRecord, set: SetChange) {
         record.revision = self.revision;
         self.tasks.insert(record.task);
+        let owner = self.m.durable.tasks.get(&record.task).and_then(|t| t.owner.as_ref());
+        self.unsettled.extend(owner.map(|o| o.job));
         if set == SetChange::Yes {
             self.dirty.insert(record.node);
         }
@@ -107,6 +119,20 @@ impl Turn<'_> {
             self.room = true;
             self.put(Change::PlacementGone { placement });
         }
+    }
+
+    /// Stores a job under this step's revision.
+    pub fn put_job(&mut self, mut record: JobRecord) {
+        record.revision = self.revision;
+        self.jobs.insert(record.id);
+        self.put(Change::JobPut { record: Arc::new(record) });
+    }
+
+    /// Records that something happened to a job; its name stands where a task's does.
+    pub fn job_event(&mut self, kind: &str, job: &JobRecord, message: String) {
+        let mut event = self.event(kind, message);
+        event.task_name = Some(job.name.clone());
+        self.events.push(event);
     }
 
     /// Stores a node under this step's revision.
@@ -185,12 +211,16 @@ impl Turn<'_> {
     }
 
     fn finish(mut self) -> Step {
+        self.advance_jobs();
         if self.room {
             self.retry_blocked();
         }
         if self.room || !self.tasks.is_empty() || !self.nodes.is_empty() {
             self.advance_drains();
         }
+        self.advance_jobs();
+        let of_jobs = self.tasks.iter().filter_map(|t| self.m.durable.tasks.get(t)?.owner.as_ref());
+        self.jobs.extend(of_jobs.map(|o| o.job));
         for node in std::mem::take(&mut self.dirty) {
             if let Some(record) = self.m.durable.nodes.get(&node) {
                 let mut record = NodeRecord::clone(record);
@@ -208,6 +238,7 @@ impl Turn<'_> {
                 self.effects.push(Effect::Publish {
                     revision: self.revision - 1,
                     tasks: self.tasks,
+                    jobs: self.jobs,
                     nodes: self.nodes,
                     events,
                 });
@@ -224,7 +255,13 @@ impl Turn<'_> {
         // Publishing goes before replies, so that who waits for an object is not later than who changed it.
         self.effects.insert(
             0,
-            Effect::Publish { revision: self.revision, tasks: self.tasks, nodes: self.nodes, events },
+            Effect::Publish {
+                revision: self.revision,
+                tasks: self.tasks,
+                jobs: self.jobs,
+                nodes: self.nodes,
+                events,
+            },
         );
         Step { revision: self.revision, changes: self.changes, effects: self.effects }
     }

@@ -9,7 +9,7 @@ use orca_core::manager::Change;
 use orca_core::worker::io::Change as WorkerChange;
 use proptest::prelude::*;
 
-use super::{added, audited, block_on, cluster, node, placement, raw, request, spec, task};
+use super::{added, audited, block_on, cluster, job, node, placement, raw, request, spec, task};
 use crate::store::{ManagerStore, WorkerStore};
 
 /// A change that stands for itself and the row that it is about.
@@ -18,6 +18,8 @@ fn key(change: &Change) -> Option<(&'static str, String)> {
         Change::ClusterPut { .. } => ("0", String::new()),
         Change::NodePut { record } => ("1", record.id.to_string()),
         Change::NodeGone { node } => ("1", node.to_string()),
+        Change::JobPut { record } => ("1 job", record.id.to_string()),
+        Change::JobGone { job } => ("1 job", job.to_string()),
         Change::TaskPut { record } => ("2", record.id.to_string()),
         Change::TaskGone { task } => ("2", task.to_string()),
         Change::PlacementPut { record } => ("3", record.id.to_string()),
@@ -36,6 +38,7 @@ fn is_gone(change: &Change) -> bool {
     matches!(
         change,
         Change::NodeGone { .. }
+            | Change::JobGone { .. }
             | Change::TaskGone { .. }
             | Change::PlacementGone { .. }
             | Change::TokenGone { .. }
@@ -45,7 +48,7 @@ fn is_gone(change: &Change) -> bool {
 }
 
 fn changes() -> impl Strategy<Value = Change> {
-    (0u8..12, 1u8..5, 1u64..1000).prop_map(|(kind, n, revision)| match kind {
+    (0u8..14, 1u8..5, 1u64..1000).prop_map(|(kind, n, revision)| match kind {
         0 => cluster(revision),
         1 => node(n, revision),
         2 => Change::NodeGone { node: NodeId::from_raw(raw(n)) },
@@ -57,6 +60,8 @@ fn changes() -> impl Strategy<Value = Change> {
         8 => request(n),
         9 => Change::RequestGone { key: format!("key-{n}") },
         10 => added(revision, 0, Some(n)),
+        11 => job(n, revision),
+        12 => Change::JobGone { job: orca_api::id::JobId::from_raw(raw(n)) },
         _ => audited(revision, 5),
     })
 }

@@ -13,6 +13,7 @@ use orca_api::node::{Availability, NodeState, Role};
 use orca_api::spec::{Algorithm, TaskSpec};
 use orca_api::task::{Reason, Wanted};
 use orca_api::units::Time;
+use orca_core::manager::jobs::record::{JobRecord, Rollout, RolloutState, VersionRecord};
 use orca_core::manager::record::{
     AuditRecord, ClusterRecord, EventMark, NodeRecord, PlacementRecord, RequestRecord, TaskRecord,
 };
@@ -96,6 +97,45 @@ pub(super) fn task(n: u8, revision: u64, wanted: Wanted) -> Change {
             next: None,
             avoid: Vec::new(),
             moved: None,
+            owner: None,
+        }),
+    }
+}
+
+/// A job.
+pub(super) fn job(n: u8, revision: u64) -> Change {
+    let spec = serde_json::json!({ "type": "service", "priority": 50, "groups": {"": {"count": n, "spec": spec("a")}}});
+    let spec: orca_api::job::JobSpec = serde_json::from_value(spec).unwrap();
+    let spec = Arc::new(spec);
+    Change::JobPut {
+        record: Arc::new(JobRecord {
+            id: orca_api::id::JobId::from_raw(raw(n)),
+            name: format!("job-{n}").parse().unwrap(),
+            revision,
+            created_at: Time::from_ms(1),
+            wanted: Wanted::Running,
+            removing: false,
+            version: 1,
+            renewed: 0,
+            digest: spec.digest(),
+            versions: vec![VersionRecord {
+                version: 1,
+                spec: Arc::clone(&spec),
+                at: Time::from_ms(1),
+                by: "uid 0".to_owned(),
+                proven: true,
+            }],
+            spec,
+            rollout: Rollout {
+                from: 0,
+                to: 1,
+                since: Time::from_ms(1),
+                state: RolloutState::Done,
+                back: false,
+                promoted: false,
+                why: String::new(),
+                skipped: std::collections::BTreeSet::new(),
+            },
         }),
     }
 }
@@ -132,6 +172,7 @@ pub(super) fn placement(n: u8, revision: u64) -> Change {
             },
             since: Time::from_ms(9),
             lost: None,
+            spare: None,
         }),
     }
 }
@@ -143,6 +184,7 @@ pub(super) fn request(n: u8) -> Change {
             digest: "d".to_owned(),
             at: Time::from_ms(11),
             task: Some(TaskId::from_raw(raw(n))),
+            job: None,
             created: true,
             changed: true,
         }),
