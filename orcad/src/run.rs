@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use orca_api::error::{Code, Problem};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 use crate::config::{self, Changed, Config, Takes};
 use crate::daemon::{Daemon, Manners, OpenError};
 use crate::log::{self, Level};
+use crate::net::limits::DESCRIPTORS_MAX;
 use crate::systemd::{self, Handed, LastWords, Signal, Signals, SocketError, Watchdog};
 
 /// Threads of the runtime. The cores are one thread's work each at most; the rest is waiting.
@@ -114,6 +116,7 @@ pub fn refused(errors: &config::ConfigErrors) {
 pub fn run(config: Config, args: Args) -> Result<(), RunError> {
     let journal = systemd::stderr_is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref());
     let level = log::begin(config.log_level, config.log_format, journal).map_err(RunError::Log)?;
+    allow_descriptors();
     let handed = systemd::handed_over()?;
     let words = LastWords::on(&handed);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -129,6 +132,19 @@ pub fn run(config: Config, args: Args) -> Result<(), RunError> {
     // What still blocks (a read of a slow disk) must not hold the process up.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// A process of systemd's may open 1,024 files, and raise that by itself as far as the hard limit: the small number is
+/// there for programs that use `select`. Five hundred nodes with two connections each are more.
+fn allow_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(DESCRIPTORS_MAX, |most| most.min(DESCRIPTORS_MAX));
+    if limit.current.is_none_or(|current| current >= most) {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }) {
+        tracing::warn!(%error, most, "the limit of open files stays low: not all nodes of a large cluster can connect");
+    }
 }
 
 async fn serve(

@@ -2,6 +2,7 @@
 //!
 //! Nothing in here ships. A fake behaves as the real thing does where orca can see it, and can be told to fail.
 
+pub mod crowd;
 pub mod fake_engine;
 pub mod foreign;
 pub mod world;

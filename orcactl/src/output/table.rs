@@ -41,7 +41,8 @@ pub struct Cell {
 
 impl<T: std::fmt::Display> From<T> for Cell {
     fn from(value: T) -> Self {
-        let text = words::plain(&value.to_string());
+        let text = value.to_string();
+        let text = if text.contains(char::is_control) { words::plain(&text) } else { text };
         Self { text: if text.is_empty() { "-".to_owned() } else { text }, style: Style::new() }
     }
 }
@@ -107,16 +108,18 @@ impl Table {
         let last = row.len().saturating_sub(1);
         for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
             let text = cut(&cell.text, *width);
-            let space = " ".repeat(width.saturating_sub(columns_of(&text)));
-            let style = cell.style;
+            let space = width.saturating_sub(columns_of(&text));
             let right = self.heads.get(i).is_some_and(|(_, align)| *align == Align::Right);
-            let _ = match (right, i == last) {
-                (true, _) => write!(out, "{space}{style}{text}{style:#}"),
-                (false, true) => write!(out, "{style}{text}{style:#}"),
-                (false, false) => write!(out, "{style}{text}{style:#}{space}"),
-            };
+            let (before, after) = if right { (space, 0) } else { (0, space) };
+            out.extend(std::iter::repeat_n(' ', before));
+            if cell.style == Style::new() {
+                out.push_str(&text);
+            } else {
+                let style = cell.style;
+                let _ = write!(out, "{style}{text}{style:#}");
+            }
             if i < last {
-                out.push_str("  ");
+                out.extend(std::iter::repeat_n(' ', after + GAP));
             }
         }
         out.push('\n');

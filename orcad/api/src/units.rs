@@ -278,6 +278,9 @@ impl Time {
 impl FromStr for Time {
     type Err = UnitError;
     fn from_str(text: &str) -> Result<Self, UnitError> {
+        if let Some(ms) = instant::read(text.as_bytes()) {
+            return Ok(Self(ms));
+        }
         text.parse::<jiff::Timestamp>()
             .map(|t| Self(t.as_millisecond()))
             .map_err(|_| error(text, "a point in time", "2026-11-24T18:30:00Z"))
@@ -286,8 +289,90 @@ impl FromStr for Time {
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = instant::write(self.0) {
+            return f.write_str(str::from_utf8(&text).unwrap_or_default());
+        }
         let time = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         write!(f, "{time:.3}")
+    }
+}
+
+/// Instants in the one form that orca writes, `2026-11-24T18:30:00.000Z`, of the years 1970 to 9999. A list of ten
+/// thousand tasks has thirty thousand of them, which took longer than everything else in it; any other form is jiff's.
+mod instant {
+    const LEN: usize = "2026-11-24T18:30:00.000Z".len();
+    const DAY_MS: i64 = 86_400_000;
+    /// The first millisecond of the year 10000.
+    const END_MS: i64 = 253_402_300_800_000;
+    /// Days of 400 years.
+    const ERA: i64 = 146_097;
+    /// Days from the first of March of the year 0, with which the eras begin, to 1970.
+    const EPOCH: i64 = 719_468;
+    /// Where the digits of a field stand: its first, and how many.
+    const FIELDS: [(usize, usize); 7] = [(0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2), (20, 3)];
+
+    /// Years here begin in March, so that the day that some of them lack is their last; see Howard Hinnant,
+    /// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days` and `days_from_civil`.
+    fn date(days: i64) -> (i64, i64, i64) {
+        let days = days + EPOCH;
+        let (era, day) = (days / ERA, days % ERA);
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let of_month = day - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        (era * 400 + year + i64::from(month <= 2), month, of_month)
+    }
+
+    fn days(year: i64, month: i64, day: i64) -> i64 {
+        let year = year - i64::from(month <= 2);
+        let (era, of_era) = (year / 400, year % 400);
+        let month = if month > 2 { month - 3 } else { month + 9 };
+        let of_year = (153 * month + 2) / 5 + day - 1;
+        era * ERA + of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH
+    }
+
+    pub fn write(ms: i64) -> Option<[u8; LEN]> {
+        if !(0..END_MS).contains(&ms) {
+            return None;
+        }
+        let (year, month, day) = date(ms / DAY_MS);
+        let of_day = ms % DAY_MS;
+        let values =
+            [year, month, day, of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60, of_day % 1000];
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for ((first, digits), mut value) in FIELDS.into_iter().zip(values) {
+            for at in (first..first + digits).rev() {
+                // One digit.
+                text[at] += (value % 10) as u8;
+                value /= 10;
+            }
+        }
+        Some(text)
+    }
+
+    pub fn read(text: &[u8]) -> Option<i64> {
+        let text: &[u8; LEN] = text.try_into().ok()?;
+        let [.., b'Z'] = text else { return None };
+        if [text[4], text[7], text[10], text[13], text[16], text[19]] != *b"--T::." {
+            return None;
+        }
+        let mut values = [0; 7];
+        for ((first, digits), value) in FIELDS.into_iter().zip(&mut values) {
+            for c in &text[first..first + digits] {
+                *value = *value * 10 + i64::from(char::from(*c).to_digit(10)?);
+            }
+        }
+        let [year, month, day, hours, minutes, seconds, millis] = values;
+        let sound = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
+        // A leap second, or no time at all: for jiff to judge.
+        if !sound || hours > 23 || minutes > 59 || seconds > 59 {
+            return None;
+        }
+        let days = days(year, month, day);
+        // The 31st of a month that has 30 days is not the first of the next.
+        (date(days) == (year, month, day))
+            .then(|| days * DAY_MS + hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + millis)
     }
 }
 
@@ -437,7 +522,52 @@ mod tests {
         }
     }
 
+    /// As the crate would that knows all forms.
+    fn by_jiff(ms: i64) -> String {
+        format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap())
+    }
+
+    #[test]
+    fn instants_at_the_edges() {
+        let edges = [
+            "1970-01-01T00:00:00.000Z",
+            "1972-02-29T23:59:59.999Z",
+            "2000-02-29T00:00:00.001Z",
+            "2000-03-01T00:00:00.000Z",
+            "2100-02-28T12:00:00.000Z",
+            "2100-03-01T00:00:00.000Z",
+            "9999-12-30T21:59:59.999Z",
+        ];
+        for text in edges {
+            let time: Time = text.parse().unwrap();
+            assert_eq!(time.to_string(), text);
+            assert_eq!(by_jiff(time.ms()), text);
+            assert_eq!(instant::read(text.as_bytes()), Some(time.ms()), "{text} needs no jiff");
+        }
+        assert_eq!(Time::from_ms(-1).to_string(), "1969-12-31T23:59:59.999Z");
+        for bad in ["2100-02-29T00:00:00.000Z", "2026-04-31T00:00:00.000Z", "2026-13-01T00:00:00.000Z"] {
+            assert!(bad.parse::<Time>().is_err(), "{bad}");
+        }
+        let other = "2026-11-24T19:30:00+01:00".parse::<Time>().unwrap();
+        assert_eq!(other.to_string(), "2026-11-24T18:30:00.000Z");
+    }
+
     proptest! {
+        #[test]
+        fn instants_are_written_and_read_as_by_jiff(ms in 0..253_402_207_200_000_i64) {
+            let text = Time::from_ms(ms).to_string();
+            prop_assert_eq!(&text, &by_jiff(ms));
+            prop_assert_eq!(instant::read(text.as_bytes()), Some(ms));
+        }
+
+        #[test]
+        fn what_is_read_as_an_instant_is_read_so_by_jiff(
+            text in "[12][09][0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]\\.[0-9]{3}Z"
+        ) {
+            let Some(ms) = instant::read(text.as_bytes()) else { return Ok(()) };
+            prop_assert_eq!(text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond).ok(), Some(ms));
+        }
+
         #[test]
         fn spans_survive_their_text(ms in 0..SPAN_MS_MAX) {
             let span = Span::from_ms(ms);

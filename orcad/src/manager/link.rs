@@ -363,15 +363,7 @@ impl Link {
 
     /// A spec's body, for a node that one of its placements needs it on.
     async fn spec(&self, node: NodeId, digest: String) -> Result<Response<Body>, Problem> {
-        let spec = self
-            .manager
-            .read(move |manager, _| {
-                let needed = manager
-                    .assignment(node)
-                    .is_some_and(|set| set.placements.values().any(|p| p.spec == digest));
-                if needed { manager.spec_by_digest(&digest) } else { None }
-            })
-            .await?;
+        let spec = self.manager.read(move |manager, _| manager.spec_for(node, &digest)).await?;
         match spec {
             Some(spec) => Ok(ok(&SpecBody { spec: (*spec).clone() })),
             None => Err(Problem::new(Code::NoSuchRoute, "no placement on your node has that spec")),

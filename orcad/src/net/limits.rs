@@ -22,8 +22,10 @@ pub const BODY_GRACE: Duration = Duration::from_secs(5);
 pub const BODY_RATE_MIN: u64 = 1024;
 /// How long a peer may leave what is written to it unread.
 pub const WRITE_TIME: Duration = Duration::from_secs(30);
+/// The most open files, where the hard limit allows them: every connection below, and what each may need.
+pub const DESCRIPTORS_MAX: u64 = 16_384;
 /// The most connections of the control socket: with what each may need, less than the 1024 descriptors that a process of
-/// systemd's has.
+/// systemd's begins with.
 pub const CONNECTIONS_MAX: usize = 640;
 /// The most connections of one user other than root.
 pub const CONNECTIONS_PER_UID_MAX: usize = 64;

@@ -366,7 +366,8 @@ impl World {
             }
             let assignment = if newer { core.assignment(poll.node) } else { None };
             let specs = assignment.iter().flat_map(|a| a.placements.values());
-            let specs = specs.filter_map(|a| Some((a.spec.clone(), core.spec_by_digest(&a.spec)?))).collect();
+            let specs =
+                specs.filter_map(|a| Some((a.spec.clone(), core.spec_for(poll.node, &a.spec)?))).collect();
             Down::Poll { assignment: assignment.map(|a| (a, specs)) }
         } else {
             Down::Refused

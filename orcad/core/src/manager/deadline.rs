@@ -19,7 +19,7 @@ impl Manager {
         let blocked =
             if self.durable.blocked.is_empty() { None } else { Some(self.live.sweep_at.unwrap_or(0)) };
         let moves = [self.drains_due(), self.singletons_due(), self.jobs_due()];
-        let others = [self.nodes_due(), blocked, Some(self.live.housekeeping_at)];
+        let others = [self.live.nodes_due, blocked, Some(self.live.housekeeping_at)];
         others.into_iter().chain(moves).flatten().min()
     }
 }

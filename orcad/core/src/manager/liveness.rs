@@ -152,9 +152,16 @@ impl Manager {
         [verdict, probe, moved].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// When something is due of any node, on the boot clock.
-    pub(super) fn nodes_due(&self) -> Option<u64> {
+    /// When something is due of any node, on the boot clock. It looks at each of them: [`super::state::Live::nodes_due`]
+    /// is what is asked at each turn.
+    pub(super) fn find_nodes_due(&self) -> Option<u64> {
         self.durable.nodes.values().filter_map(|n| self.due(n)).map(|(at, _)| at).min()
+    }
+
+    /// What is due of a node may be due sooner than anything was.
+    fn due_sooner(&mut self, node: NodeId) {
+        let due = self.durable.nodes.get(&node).and_then(|n| self.due(n)).map(|(at, _)| at);
+        self.live.nodes_due = [self.live.nodes_due, due].into_iter().flatten().min();
     }
 
     /// Nodes whose tasks the brake holds where they are.
@@ -406,9 +413,16 @@ impl Turn<'_> {
     /// A sign of life: the node is there, whatever was suspected.
     pub fn seen(&mut self, node: NodeId) {
         let now = self.now.boot_ms;
+        let is_new = !self.m.live.nodes.contains_key(&node);
         let live = self.m.live.nodes.entry(node).or_default();
-        live.seen = now;
-        if live.away.take().is_some() {
+        // After a start it was not to be missed before a full grace.
+        let was_spared = std::mem::replace(&mut live.seen, now) > now;
+        let was_away = live.away.take().is_some();
+        if is_new || was_spared || was_away {
+            // Nothing was due of it, or something far off.
+            self.m.due_sooner(node);
+        }
+        if was_away {
             self.ease_brake();
         }
     }

@@ -9,6 +9,7 @@ use orca_api::load::NodeLoad;
 use orca_api::name::Name;
 use orca_api::node::{Availability, Condition, NodeState, Role};
 use orca_api::spec::{Algorithm, TaskSpec};
+use orca_api::task::Phase;
 use scheduler::Scheduler;
 
 use super::brake::Engaged;
@@ -52,6 +53,8 @@ pub(super) struct Durable {
     pub rolling: BTreeSet<JobId>,
     pub placements: BTreeMap<PlacementId, Arc<PlacementRecord>>,
     pub by_node: BTreeMap<NodeId, BTreeSet<PlacementId>>,
+    /// Placements that run.
+    pub running: usize,
     pub requests: BTreeMap<String, Arc<RequestRecord>>,
     pub tokens: BTreeMap<TokenId, Arc<TokenRecord>>,
     pub certificates: BTreeMap<CertificateId, Arc<CertificateRecord>>,
@@ -63,6 +66,10 @@ pub(super) struct Durable {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Live {
     pub nodes: BTreeMap<NodeId, LiveNode>,
+    /// Nothing is due of any node before, on the boot clock; `None` where nothing is due at all. A sign of life puts off
+    /// what is due of its node and leaves this alone: when it has passed, they are all looked at. So a thousand nodes
+    /// that are heard cost one look each few seconds, and not one each turn.
+    pub nodes_due: Option<u64>,
     pub progress: BTreeMap<PlacementId, Progress>,
     /// When the blocked tasks are tried again at the latest, on the boot clock.
     pub sweep_at: Option<u64>,
@@ -255,16 +262,20 @@ impl Manager {
             }
             Change::PlacementPut { record } => {
                 d.by_node.entry(record.node).or_default().insert(record.id);
-                d.placements.insert(record.id, Arc::clone(record));
+                d.running += usize::from(record.runs());
+                if let Some(old) = d.placements.insert(record.id, Arc::clone(record)) {
+                    d.running -= usize::from(old.runs());
+                }
                 self.index_placement(record);
             }
             Change::PlacementGone { placement } => {
-                if let Some(old) = d.placements.remove(placement)
-                    && let Some(set) = d.by_node.get_mut(&old.node)
-                {
-                    set.remove(placement);
-                    if set.is_empty() {
-                        d.by_node.remove(&old.node);
+                if let Some(old) = d.placements.remove(placement) {
+                    d.running -= usize::from(old.runs());
+                    if let Some(set) = d.by_node.get_mut(&old.node) {
+                        set.remove(placement);
+                        if set.is_empty() {
+                            d.by_node.remove(&old.node);
+                        }
                     }
                 }
                 self.live.progress.remove(placement);
@@ -369,9 +380,11 @@ impl Manager {
         })
     }
 
-    /// A spec that some placement has.
-    pub fn spec_by_digest(&self, digest: &str) -> Option<Arc<TaskSpec>> {
-        self.durable.placements.values().find(|p| p.digest == digest).map(|p| Arc::clone(&p.spec))
+    /// A spec that some placement of a node's set has.
+    pub fn spec_for(&self, node: NodeId, digest: &str) -> Option<Arc<TaskSpec>> {
+        let placements = self.durable.by_node.get(&node).into_iter().flatten();
+        let mut placements = placements.filter_map(|id| self.durable.placements.get(id));
+        placements.find(|p| p.lost.is_none() && p.digest == digest).map(|p| Arc::clone(&p.spec))
     }
 }
 
@@ -395,5 +408,10 @@ impl PlacementRecord {
     /// Whether it should run.
     pub(super) fn wanted_running(&self) -> bool {
         self.wanted == PlacementWanted::Running
+    }
+
+    /// Whether it runs, as far as is known.
+    fn runs(&self) -> bool {
+        self.state().phase() == Phase::Running
     }
 }

@@ -60,6 +60,11 @@ impl Manager {
             room: false,
             cause: None,
         };
+        // These are most of what is heard of a large cluster, and what they put off need not be found at once.
+        let only_later = matches!(
+            event,
+            Event::Polled { .. } | Event::Reported { .. } | Event::Measured { .. } | Event::Space { .. }
+        );
         match event {
             Event::Started => turn.on_started(),
             Event::Asked(asked) => turn.on_asked(*asked),
@@ -80,7 +85,15 @@ impl Manager {
             Event::Space { scarce } => turn.m.live.scarce = scarce,
             Event::Tick => turn.on_tick(),
         }
-        turn.finish()
+        let step = turn.finish();
+        if !only_later {
+            self.live.nodes_due = self.find_nodes_due();
+        }
+        debug_assert!(
+            self.find_nodes_due().is_none_or(|due| self.live.nodes_due.is_some_and(|known| known <= due)),
+            "something is due of a node before it would be looked at"
+        );
+        step
     }
 }
 

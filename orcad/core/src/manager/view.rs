@@ -53,8 +53,7 @@ impl Manager {
         placement.is_ended() && (end || task.wanted == Wanted::Stopped)
     }
 
-    fn shown(&self, task: &TaskRecord) -> Shown {
-        let placement = task.placement.and_then(|p| self.durable.placements.get(&p));
+    fn shown(task: &TaskRecord, placement: Option<&Arc<PlacementRecord>>) -> Shown {
         if let Some(waiting) = &task.waiting
             && placement.is_none_or(|p| p.is_ended() || p.state().is_terminal())
         {
@@ -113,18 +112,16 @@ impl Manager {
     /// A task as lists show it.
     pub fn task_view(&self, id: TaskId, now: Now) -> Option<TaskView> {
         let task = self.durable.tasks.get(&id)?;
-        let shown = self.shown(task);
-        let placement = task
-            .placement
-            .and_then(|p| self.durable.placements.get(&p))
-            .filter(|_| shown.state != State::Waiting || shown.reason == Some(Reason::Backoff));
+        let current = task.placement.and_then(|p| self.durable.placements.get(&p));
+        let shown = Self::shown(task, current);
+        let placement =
+            current.filter(|_| shown.state != State::Waiting || shown.reason == Some(Reason::Backoff));
         let node = placement.and_then(|p| self.durable.nodes.get(&p.node));
         let attempt = placement.and_then(|p| p.status.attempts.last());
         let ended = placement
             .and_then(|p| p.status.attempts.iter().rev().find(|a| a.state.is_terminal()))
             .or_else(|| task.history.last());
         let live = attempt.filter(|a| a.state.may_run());
-        let current = task.placement.and_then(|p| self.durable.placements.get(&p));
         let attempts =
             current.and_then(|p| p.status.attempts.last()).map_or(task.attempts_before, |a| a.number);
         let restarts = task.restarts_before.saturating_add(current.map_or(0, |p| p.status.restarts));
@@ -138,19 +135,19 @@ impl Manager {
             Some(Reason::EngineRestart | Reason::NodeReboot) if shown.phase == Phase::Failed => STAYS_DOWN,
             reason => reason.map_or("", Reason::hint),
         };
-        let hint = hint.replace("NAME", task.name.as_str());
         let wants_hint = matches!(shown.phase, Phase::Failed | Phase::Pending)
             || shown.reason == Some(Reason::StoppedByUser);
+        let hint = if wants_hint { hint } else { "" };
         Some(TaskView {
             id,
             name: task.name.clone(),
-            revision: self.task_revision(id).unwrap_or(task.revision),
+            revision: task.revision.max(current.map_or(0, |p| p.revision)),
             wanted: task.wanted,
             phase: shown.phase,
             state: shown.state,
             reason: shown.reason,
             message: shown.message,
-            hint: if wants_hint { hint } else { String::new() },
+            hint: hint.replace("NAME", task.name.as_str()),
             node: node.map(|n| n.name.clone()),
             node_id: node.map(|n| n.id),
             image: task.spec.image.to_string(),
@@ -256,7 +253,13 @@ impl Manager {
         let live = self.live.nodes.get(&id);
         let facts = &node.facts;
         let capacity = node.capacity();
-        let placements = || self.placements_on(id).filter(|p| !p.is_ended());
+        let (mut cpu, mut memory, mut disk, mut tasks) = (Cpu::ZERO, Bytes::ZERO, Bytes::ZERO, 0_u32);
+        for placement in self.placements_on(id).filter(|p| !p.is_ended()) {
+            cpu = cpu.saturating_add(placement.spec.cpu_reservation());
+            memory = memory.saturating_add(placement.spec.memory_reservation());
+            disk = disk.saturating_add(placement.spec.disk_reservation());
+            tasks = tasks.saturating_add(1);
+        }
         let load = live
             .and_then(|l| l.load.as_ref())
             .filter(|l| l.at.is_some_and(|at| now.wall.since(at) < LOAD_FRESH));
@@ -273,24 +276,22 @@ impl Manager {
             cpu: CpuView {
                 total: capacity.cpu,
                 reserve: facts.reserve_cpu,
-                reserved: placements().fold(Cpu::ZERO, |sum, p| sum.saturating_add(p.spec.cpu_reservation())),
+                reserved: cpu,
                 used: load.map(|l| Cpu::from_millis((l.machine.cpu_average.max(0.0) * 1000.0) as u64)),
             },
             memory: MemoryView {
                 total: capacity.memory,
                 reserve: facts.reserve_memory,
-                reserved: placements()
-                    .fold(Bytes::ZERO, |sum, p| sum.saturating_add(p.spec.memory_reservation())),
+                reserved: memory,
                 used: load.map(|l| Bytes::new(l.machine.memory_used)),
             },
             disk: MemoryView {
                 total: capacity.disk,
                 reserve: facts.reserve_disk,
-                reserved: placements()
-                    .fold(Bytes::ZERO, |sum, p| sum.saturating_add(p.spec.disk_reservation())),
+                reserved: disk,
                 used: engine_disk.map(|d| Bytes::new(d.total.saturating_sub(d.free))),
             },
-            tasks: u32::try_from(placements().count()).unwrap_or(u32::MAX),
+            tasks,
             version: facts.orcad.clone(),
             engine: facts.engine.clone(),
             address: node.address.clone(),
@@ -401,10 +402,12 @@ impl Manager {
 
     /// For the unit's status line: nodes ready, nodes in all, tasks running.
     pub fn summary(&self) -> (usize, usize, usize) {
-        let ready = self.members().filter(|n| n.state == NodeState::Ready).count();
-        let running =
-            self.durable.placements.values().filter(|p| p.state().phase() == Phase::Running).count();
-        (ready, self.members().count(), running)
+        let (mut ready, mut nodes) = (0, 0);
+        for node in self.members() {
+            nodes += 1;
+            ready += usize::from(node.state == NodeState::Ready);
+        }
+        (ready, nodes, self.durable.running)
     }
 }
 
