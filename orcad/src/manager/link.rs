@@ -151,7 +151,11 @@ impl Link {
                 incoming = connections.recv() => incoming,
                 () = self.stop.cancelled() => break,
             };
-            let Some(incoming) = incoming else { break };
+            let Some(incoming) = incoming else {
+                // This node's own worker dials no more: it stops a moment before this does.
+                self.stop.cancelled().await;
+                break;
+            };
             let caller = Caller::new(incoming.node, None);
             tasks.spawn(Arc::clone(&self).connection(caller, incoming.purpose, incoming.io));
         }
