@@ -1,7 +1,9 @@
 #!/bin/bash
+# limit: 3600
 # Fuzzes every parser of foreign text for a while each, with the stable compiler: coverage without a sanitizer is enough
 # for code without `unsafe`. ORCA_FUZZ_SECONDS (20) says how long; what makes a parser panic is left in
 # target/fuzz/found, to be put into tests/fuzz/corpus under a name that says what it is.
+# The limit is for the first build: everything is compiled again with coverage, which a busy machine takes a while for.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tests/lib/check.sh
