@@ -1,6 +1,7 @@
 #!/bin/bash
-# 200 tasks that fail at once, 1,000 log streams, 1,000 exec streams and 1,000 stops and starts over a
-# fake engine: containers, attempts, and what is left of descriptors, threads and memory. The tests do the same with 20.
+# 200 tasks that fail at once, 1,000 log streams, 1,000 exec streams and three times 1,000 stops and starts over a
+# fake engine: containers, attempts, and what is left of descriptors, threads and memory. The tests do the same with 20,
+# and weigh memory only from 200 on. tests/bench/failing.sh does the first on the real engine.
 #
 #   tests/bench/endurance.sh [FAILING [STREAMS]]
 set -euo pipefail

@@ -20,6 +20,9 @@ use super::migrate::{self, Migrations};
 const BUSY: Duration = Duration::from_secs(10);
 /// Prepared statements kept a connection; there are about thirty.
 const STATEMENTS: usize = 128;
+/// Pages kept in memory a connection, in KiB. What is asked often is in the cores' memory; the stores are read at a start, for
+/// events, and where a commit puts something. SQLite's own 2 MiB would fill up with pages of events that nobody reads again.
+const CACHE_KIB: i64 = 256;
 /// The log is cut to this many bytes after a checkpoint, however far it grew.
 const LOG_MAX: u32 = 16 << 20;
 
@@ -193,6 +196,9 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(StoreError::sqlite("open", path))?;
     connection.busy_timeout(BUSY).map_err(StoreError::sqlite("open", path))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection
+        .pragma_update(None, "cache_size", -CACHE_KIB)
+        .map_err(StoreError::sqlite("configure", path))?;
     Ok(connection)
 }
 

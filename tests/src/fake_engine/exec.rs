@@ -31,6 +31,12 @@ pub(crate) struct Exec {
     started: bool,
 }
 
+impl Exec {
+    pub(super) fn is_running(&self) -> bool {
+        self.started && self.code.is_none()
+    }
+}
+
 /// Prepares one; its id.
 pub(super) fn create(shared: &Shared, name: &str, body: &Value) -> Result<String, Refused> {
     shared.with(|state| {
@@ -61,7 +67,7 @@ pub(super) fn create(shared: &Shared, name: &str, body: &Value) -> Result<String
 pub(super) fn inspect(shared: &Shared, id: &str) -> Option<Value> {
     shared.look(|state| {
         let exec = state.execs.get(id)?;
-        Some(json!({"ID": id, "Running": exec.started && exec.code.is_none(), "ExitCode": exec.code, "ContainerID": exec.container}))
+        Some(json!({"ID": id, "Running": exec.is_running(), "ExitCode": exec.code, "ContainerID": exec.container}))
     })
 }
 

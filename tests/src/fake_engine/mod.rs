@@ -175,6 +175,14 @@ impl FakeEngine {
         self.shared.with(|state| state.calls.clear());
     }
 
+    /// Forgets what it keeps for tests without end: the calls so far, and the processes in containers that ended.
+    pub fn forget(&self) {
+        self.shared.with(|state| {
+            state.calls = Vec::new();
+            state.execs.retain(|_, exec| exec.is_running());
+        });
+    }
+
     /// The containers, by the order of their making.
     pub fn containers(&self) -> Vec<ContainerView> {
         self.shared.look(|state| state.containers.iter().map(container::Container::view).collect())
