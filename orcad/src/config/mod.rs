@@ -80,8 +80,9 @@ pub struct DockerConfig {
     pub socket: PathBuf,
     /// Pulls at once, 1 to 32.
     pub parallel_pulls: u32,
-    /// Containers created, started or removed at once, 1 to 64. The default is from `tests/bench/twenty.sh`: on two cores an
-    /// engine gains nothing from more than four, and loses nothing up to twenty; eight leaves room for more cores.
+    /// Containers created, started or removed at once, 1 to 64. The default is from `tests/bench/twenty.sh`, seen on one machine
+    /// with two cores that had other work: eight were quicker than four, and twenty no quicker than eight, for orca and for a
+    /// bare client alike. More cores were not measured.
     pub parallel_starts: u32,
     /// A pull without progress for this long is given up; 1 s to 1 h.
     pub pull_stall: Span,
