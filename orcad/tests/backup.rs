@@ -126,6 +126,7 @@ fn what_may_have_been_taken_back_since_is_told() {
         created_at: cluster.created_at,
         expires_at: far,
         by,
+        of_former_ca: false,
     };
     let changes = vec![
         Change::TokenPut { record: Arc::new(token) },

@@ -261,6 +261,11 @@ pub struct RotationView {
     /// Nodes that are still to be renewed.
     #[schema(value_type = Vec<String>)]
     pub waiting: Vec<Name>,
+    /// Names on certificates of people that are of the former one, which stays trusted for them, and once no node waits
+    /// for them alone, until the last has expired or was revoked.
+    #[schema(value_type = Vec<String>)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<Name>,
 }
 
 /// What a node's drain does, or would do.

@@ -155,6 +155,8 @@ codes! {
 
     /// An address cannot be listened on.
     NotListening = 2311, 409, FAILED, "the address cannot be listened on";
+    /// The CA's last replacement is not over.
+    Rotating = 2312, 409, FAILED, "the certificate authority is being replaced";
 
     /// The caller may not do this.
     NotAllowed = 3001, 403, NOT_ALLOWED, "not allowed";

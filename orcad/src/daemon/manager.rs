@@ -73,6 +73,11 @@ pub(super) async fn serve(
                 fresh.await;
                 Ok(())
             });
+            let settled = Arc::clone(&members).keep_settled(halt.clone());
+            back.spawn("authority", async move {
+                settled.await;
+                Ok(())
+            });
             let port = Port::new(server, manager.clone(), link, Arc::clone(&members), halt.clone());
             Ok((members, port))
         }

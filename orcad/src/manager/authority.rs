@@ -3,7 +3,8 @@
 //! ```text
 //!   open ─► <state>/ca (made at the first start) ─► <state>/identity (signed by it) ─► own, trust ─► TLS
 //!   certify: a request's key and the names that the core gave ─► certificate
-//!   rotate:  a new authority, signed by the old one as well; own certificate renewed; settle: the old one forgotten
+//!   rotate:  a new authority, signed by the old one as well; own certificate renewed
+//!            narrow: the old one is trusted for people alone; settle: it is forgotten
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ pub struct Authority {
 struct Inner {
     ca: Ca,
     identity: NodeIdentity,
+    /// The former authority is trusted for people alone.
+    narrow: bool,
 }
 
 /// Why there is no authority.
@@ -105,7 +108,7 @@ impl Authority {
         };
         let own = Own::of(&identity)?;
         let trust = Trust::new(here.cluster, &ca.bundle())?;
-        let inner = Mutex::new(Inner { ca, identity });
+        let inner = Mutex::new(Inner { ca, identity, narrow: false });
         Ok(Self { state_dir: state_dir.to_owned(), clock, inner, own, trust })
     }
 
@@ -118,9 +121,10 @@ impl Authority {
         self.lock().ca.digest()
     }
 
-    /// What is trusted, PEM.
+    /// What nodes and people are to trust, PEM.
     pub fn bundle(&self) -> String {
-        self.lock().ca.bundle()
+        let inner = self.lock();
+        if inner.narrow { inner.ca.settled().bundle() } else { inner.ca.bundle() }
     }
 
     /// Whether a former authority is still trusted.
@@ -167,6 +171,20 @@ impl Authority {
         self.take(&mut inner, next, now)
     }
 
+    /// From now on the former authority is trusted for certificates of people alone; who trusts only that one still
+    /// accepts this manager.
+    ///
+    /// # Errors
+    /// It cannot be read: then nothing has changed.
+    pub fn narrow(&self) -> Result<(), AuthorityError> {
+        let mut inner = self.lock();
+        if inner.ca.is_rotating() && !inner.narrow {
+            self.trust.replace_apart(&inner.ca.settled().bundle(), &inner.ca.bundle())?;
+            inner.narrow = true;
+        }
+        Ok(())
+    }
+
     /// Forgets the former authority. Blocks.
     ///
     /// # Errors
@@ -190,7 +208,7 @@ impl Authority {
     pub fn renew_own(&self) -> Result<(), AuthorityError> {
         let now = (self.clock)().wall;
         let mut inner = self.lock();
-        let Inner { ca, identity } = &mut *inner;
+        let Inner { ca, identity, .. } = &mut *inner;
         *identity = certified_by(ca, identity.about.clone(), now)?;
         identity.save(&self.state_dir, None)?;
         self.own.replace(identity.key(), identity.chain())?;
@@ -237,7 +255,7 @@ impl Authority {
     fn take(&self, inner: &mut Inner, ca: Ca, now: Time) -> Result<CaDigest, AuthorityError> {
         self.trust.replace(&ca.bundle())?;
         let identity = certified_by(&ca, inner.identity.about.clone(), now)?;
-        inner.ca = ca;
+        (inner.ca, inner.narrow) = (ca, false);
         identity.save(&self.state_dir, None)?;
         self.own.replace(identity.key(), identity.chain())?;
         inner.identity = identity;

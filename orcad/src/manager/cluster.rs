@@ -7,7 +7,7 @@ use hyper::{Response, StatusCode};
 use orca_api::cluster::{CreateToken, IssueCertificate, IssuedCertificate, SetCluster, TokenAnswer};
 use orca_api::error::{Code, Problem};
 use orca_api::join::JoinToken;
-use orca_core::manager::{Answer, Request as Asking};
+use orca_core::manager::{Answer, Request as Asking, RotationStage};
 
 use super::control::{Call, Control, list, ok, read_body};
 use super::members::Members;
@@ -114,6 +114,17 @@ pub(super) async fn set(control: &Control, call: &Call, body: Incoming) -> Resul
 pub(super) async fn rotate(control: &Control, call: &Call) -> Result<Response<Body>, Problem> {
     let (members, _) = control.network()?;
     let authority = Arc::clone(members.authority());
+    let ca = authority.digest().to_string();
+    let (stage, people) = control
+        .manager
+        .read(move |manager, _| {
+            let rotation = manager.cluster_view().and_then(|view| view.ca.rotation);
+            (manager.rotation_stage(&ca), rotation.map(|r| r.people.len()).unwrap_or_default())
+        })
+        .await?;
+    if authority.is_rotating() && stage == RotationStage::People {
+        return Err(still_for_people(people));
+    }
     let rotated = tokio::task::spawn_blocking(move || {
         // A rotation that was begun and not heard of by the core is told again.
         if authority.is_rotating() { Ok(authority.digest()) } else { authority.rotate() }
@@ -126,6 +137,16 @@ pub(super) async fn rotate(control: &Control, call: &Call) -> Result<Response<Bo
     control.change(call, b"", Asking::RotateCa { ca }).await?;
     members.settle_when_due();
     inspect(control).await
+}
+
+fn still_for_people(people: usize) -> Problem {
+    let whose = if people == 1 { "1 certificate".to_owned() } else { format!("{people} certificates") };
+    Problem::new(Code::Rotating, "the last replacement of the certificate authority is not over")
+        .because(format!(
+            "the former one stays trusted for {whose} of people, until they expire or are revoked"
+        ))
+        .hint("orcactl cluster inspect shows whose; orcactl cluster admin-cert NAME makes new ones")
+        .hint("orcactl cluster admin-cert revoke ID ends an old one at once")
 }
 
 pub(super) async fn certificates(control: &Control) -> Result<Response<Body>, Problem> {
@@ -159,7 +180,12 @@ pub(super) async fn issue(control: &Control, call: &Call, body: Incoming) -> Res
 pub(super) async fn revoke(control: &Control, call: &Call) -> Result<Response<Body>, Problem> {
     let request = Asking::RevokeCertificate { certificate: call.part.clone() };
     match control.change(call, b"", request).await? {
-        Answer::Certificate(view) => Ok(ok(&view)),
+        Answer::Certificate(view) => {
+            if let Ok((members, _)) = control.network() {
+                members.settle_when_due();
+            }
+            Ok(ok(&view))
+        }
         other => Err(unexpected(&other)),
     }
 }

@@ -9,6 +9,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
@@ -16,7 +17,9 @@ use orca_api::error::{Code, Problem};
 use orca_api::id::{CertificateId, ClusterId, IdSource, NodeId};
 use orca_api::join::{CertRole, Join, Joined, Secret};
 use orca_api::units::Span;
-use orca_core::manager::{Answer, Event, JoinAsked};
+use orca_core::manager::{Answer, Asked, Event, JoinAsked, Peer, Request as Asking, RotationStage};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::ManagerHandle;
 use super::addresses::{self, Reach};
@@ -28,6 +31,9 @@ use crate::net::limits::{JOINS_IN_ALL, JOINS_PER_ADDRESS, LINK_TIME, STRANGER_BY
 use crate::net::room::Pace;
 use crate::pki::certificate::Identity;
 
+/// How often a replacement of the authority is looked after, while there is one.
+const SETTLE_LOOK: Duration = Duration::from_secs(10);
+
 /// Who may become a member, and how.
 pub struct Members {
     manager: ManagerHandle,
@@ -35,6 +41,7 @@ pub struct Members {
     per_address: Pace<IpAddr>,
     in_all: Pace<()>,
     ids: Mutex<Box<dyn IdSource + Send>>,
+    settle: Notify,
 }
 
 impl Members {
@@ -45,7 +52,14 @@ impl Members {
         ids: Box<dyn IdSource + Send>,
     ) -> Arc<Self> {
         let (per_address, in_all) = (Pace::new(JOINS_PER_ADDRESS), Pace::new(JOINS_IN_ALL));
-        Arc::new(Self { manager, authority, per_address, in_all, ids: Mutex::new(ids) })
+        Arc::new(Self {
+            manager,
+            authority,
+            per_address,
+            in_all,
+            ids: Mutex::new(ids),
+            settle: Notify::new(),
+        })
     }
 
     /// The authority.
@@ -169,27 +183,59 @@ impl Members {
         Ok(self.authority.certify(csr, &who, id, lifetime)?.chain)
     }
 
-    /// Forgets the former authority once the core says that every node has a certificate of the new one.
-    pub fn settle_when_due(self: &Arc<Self>) {
-        if !self.authority.is_rotating() {
-            return;
+    /// The core may have gone on with a replacement of the authority: see to it soon.
+    pub fn settle_when_due(&self) {
+        self.settle.notify_one();
+    }
+
+    /// Follows a replacement of the authority as the core goes on with it, until `stop`: the former one is trusted for
+    /// people alone once no node has a certificate of it, and is forgotten once nobody has.
+    pub async fn keep_settled(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let rotating = self.authority.is_rotating();
+            if rotating && let Err(problem) = self.settle().await {
+                tracing::error!(%problem, "the former certificate authority stays trusted");
+            }
+            tokio::select! {
+                () = self.settle.notified() => {}
+                // Certificates of people expire without a word.
+                () = tokio::time::sleep(SETTLE_LOOK), if rotating => {}
+                () = stop.cancelled() => return,
+            }
         }
-        let members = Arc::clone(self);
-        tokio::spawn(async move {
-            let waits = members
-                .manager
-                .read(|manager, _| manager.cluster_view().is_some_and(|view| view.ca.rotation.is_some()))
-                .await;
-            if waits != Ok(false) {
-                return;
+    }
+
+    async fn settle(&self) -> Result<(), Problem> {
+        let ca = self.authority.digest().to_string();
+        let known = ca.clone();
+        match self.manager.read(move |manager, _| manager.rotation_stage(&known)).await? {
+            RotationStage::Unheard => {
+                // A crash came between the new authority and the word of it.
+                let asked = move |token| {
+                    Event::Asked(Box::new(Asked {
+                        token,
+                        peer: Peer::Local,
+                        request_id: String::new(),
+                        key: None,
+                        if_match: None,
+                        request: Asking::RotateCa { ca },
+                    }))
+                };
+                self.manager.ask(asked).await?;
+                self.settle_when_due();
             }
-            let authority = Arc::clone(&members.authority);
-            match tokio::task::spawn_blocking(move || authority.settle()).await {
-                Ok(Ok(())) => tracing::info!("the former certificate authority is forgotten"),
-                Ok(Err(error)) => tracing::error!(%error, "the former certificate authority stays trusted"),
-                Err(error) => tracing::error!(%error, "the former certificate authority stays trusted"),
+            RotationStage::Nodes => {}
+            RotationStage::People => self.authority.narrow().map_err(|error| error.problem())?,
+            RotationStage::Over => {
+                let authority = Arc::clone(&self.authority);
+                let settled = tokio::task::spawn_blocking(move || authority.settle()).await;
+                settled
+                    .map_err(|e| Problem::new(Code::Internal, e.to_string()))?
+                    .map_err(|error| error.problem())?;
+                tracing::info!("the former certificate authority is forgotten");
             }
-        });
+        }
+        Ok(())
     }
 }
 

@@ -25,6 +25,26 @@ async fn asker(client: &Client, address: &str) -> Asker {
     Asker::new(connected.stream).await.expect("HTTP/2")
 }
 
+/// A client with a new certificate of a person, and the certificate's id.
+async fn person(manager: &Node, name: &str, role: &str) -> (Client, String) {
+    let cluster = manager.ok("GET", "/v1/cluster", None).await;
+    let (key, csr) = identity::request().expect("a key");
+    let body = json!({ "name": name, "role": role, "csr": csr });
+    let issued = manager.ok("POST", "/v1/cluster/certificates", Some(body)).await;
+    let text = |field: &str| issued[field].as_str().expect("a text").to_owned();
+    (client(&key, &text("certificate"), &text("ca"), &cluster["id"]), text("id"))
+}
+
+/// Waits until a client is not let in any more.
+async fn until_locked_out(client: &Client, address: &str) {
+    let refused = async {
+        while client.connect(address, Purpose::WorkerAsks).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(SOON, refused).await.expect("it is locked out");
+}
+
 fn refusal<T: std::fmt::Debug>(answer: Result<T, AskError>) -> (u16, String) {
     match answer {
         Err(AskError::Refused(problem)) => (problem.status, problem.code.to_string()),
@@ -38,15 +58,8 @@ async fn people_with_certificates_are_served_and_revoked_at_once() {
     m.token(json!({})).await;
     let cluster = m.ok("GET", "/v1/cluster", None).await;
     let address = cluster["listen"].as_str().expect("it listens").to_owned();
-    let issue = async |name: &str, role: &str| {
-        let (key, csr) = identity::request().expect("a key");
-        let body = json!({ "name": name, "role": role, "csr": csr });
-        let issued = m.ok("POST", "/v1/cluster/certificates", Some(body)).await;
-        let text = |field: &str| issued[field].as_str().expect("a text").to_owned();
-        (client(&key, &text("certificate"), &text("ca"), &cluster["id"]), text("id"))
-    };
-    let (admin, admin_id) = issue("anna", "admin").await;
-    let (view, _) = issue("vera", "view").await;
+    let (admin, admin_id) = person(&m, "anna", "admin").await;
+    let (view, _) = person(&m, "vera", "view").await;
     let (admin, view) = (asker(&admin, &address).await, asker(&view, &address).await);
 
     let start = json!({ "name": "web", "spec": { "image": "busybox" } });
@@ -190,6 +203,50 @@ async fn a_new_authority_touches_no_task() {
     let b = Node::start("b1").await;
     b.join(&m).await;
     for node in [m, a, b] {
+        node.stopped().await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_authority_locks_no_person_out_and_the_former_one_is_good_for_people_alone() {
+    let (m, a) = tokio::join!(Node::start("m1"), Node::start("a1"));
+    a.join(&m).await;
+    let (anna, anna_id) = person(&m, "anna", "admin").await;
+    let cluster = m.ok("GET", "/v1/cluster", None).await;
+    let address = cluster["listen"].as_str().expect("it listens").to_owned();
+    let before = NodeIdentity::load(&a.state()).expect("it can be read").expect("it is there");
+    let former = client(before.key(), before.chain(), before.cas(), &cluster["id"]);
+
+    m.ok("POST", "/v1/cluster/ca/rotate", None).await;
+    let rotation = |cluster: &Value| cluster["ca"]["rotation"].clone();
+    let done = m.until("/v1/cluster", |cluster| rotation(cluster)["waiting"] == json!([])).await;
+    assert_eq!(rotation(&done)["people"], json!(["anna"]), "{done}");
+    // The node has gone on; whoever has its former certificate, or has made one with a stolen key, is not let in.
+    until_locked_out(&former, &address).await;
+    // Her program still trusts the former authority alone, and asks over a new connection.
+    let list: Value = asker(&anna, &address).await.get("/v1/nodes").await.expect("she is let in");
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(2), "{list}");
+    // One replacement at a time.
+    let (status, refused) = m.json("POST", "/v1/cluster/ca/rotate", None).await;
+    assert_eq!((status, &refused["code"]), (409, &json!("ORCA-2312")), "{refused}");
+
+    // All of it after a restart as well.
+    let m = m.restarted().await;
+    m.until_node("a1", "ready").await;
+    until_locked_out(&former, &address).await;
+    let vera = person(&m, "vera", "view").await.0;
+    for client in [&anna, &vera] {
+        let list: Value = asker(client, &address).await.get("/v1/nodes").await.expect("they are let in");
+        assert_eq!(list["items"].as_array().map(Vec::len), Some(2), "{list}");
+    }
+    // With her certificate the former authority goes.
+    m.ok("DELETE", &format!("/v1/cluster/certificates/{anna_id}"), None).await;
+    let over = m.ok("GET", "/v1/cluster", None).await;
+    assert_eq!(rotation(&over), Value::Null, "{over}");
+    until_locked_out(&anna, &address).await;
+    assert!(asker(&vera, &address).await.get::<Value>("/v1/nodes").await.is_ok());
+    m.until_node("a1", "ready").await;
+    for node in [m, a] {
         node.stopped().await;
     }
 }

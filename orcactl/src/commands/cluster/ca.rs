@@ -15,6 +15,7 @@ use crate::commands::Outcome;
 use crate::output::error::Failure;
 use crate::output::printer::Printer;
 use crate::output::progress::Activity;
+use crate::output::words;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -26,8 +27,11 @@ pub async fn rotate(client: &Client, printer: Printer, args: &CaRotateArgs) -> O
     if !args.detach {
         (view, now) = follow(client, &printer, view, now, deadline).await?;
         printer.note("every node has a certificate of the new CA");
-        if client.is_remote() {
-            printer.note("certificates of people are still of the former one: orcactl cluster admin-cert NAME makes new ones");
+        if let Some(rotation) = view.ca.rotation.as_ref().filter(|rotation| !rotation.people.is_empty()) {
+            printer.note(format!(
+                "the former CA stays trusted for {} of people until they expire or are revoked: orcactl cluster admin-cert list",
+                words::count(rotation.people.len() as u64, "certificate")
+            ));
         }
     }
     inspect::say(&printer, &view, now)?;
@@ -43,7 +47,7 @@ async fn follow(
 ) -> Result<(ClusterView, Time), Failure> {
     let activity = Activity::new(printer);
     let mut said = 0;
-    while let Some(rotation) = &view.ca.rotation {
+    while let Some(rotation) = view.ca.rotation.as_ref().filter(|rotation| !rotation.waiting.is_empty()) {
         let text = inspect::rotation_words(rotation, now);
         let left = rotation.waiting.len() + 1;
         if left != said && !printer.is_live() {

@@ -66,8 +66,22 @@ pub(super) fn rotation_words(rotation: &RotationView, now: Time) -> String {
     } else {
         format!(", waiting for {}{more}", waiting.join(", "))
     };
+    let people = if rotation.people.is_empty() {
+        String::new()
+    } else {
+        let mut names: Vec<&str> = rotation.people.iter().map(Name::as_str).collect();
+        names.dedup();
+        let more = names.len().saturating_sub(5);
+        names.truncate(5);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!(
+            "; the former CA stays trusted for {} of people ({}{more})",
+            words::count(rotation.people.len() as u64, "certificate"),
+            names.join(", ")
+        )
+    };
     format!(
-        "since {}: {} renewed{waiting}",
+        "since {}: {} renewed{waiting}{people}",
         words::age(rotation.since, now),
         words::count(u64::from(rotation.renewed), "node")
     )

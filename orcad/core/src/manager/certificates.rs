@@ -1,4 +1,12 @@
 //! Certificates of people and programs, and the CA's replacement: what is recorded of them. Signing is the shell's.
+//!
+//! ```text
+//!   rotate ──► nodes renew ──every node has──► people ──no certificate of the former CA is left──► over
+//!              the former CA is trusted        it is trusted for people alone
+//! ```
+//!
+//! Nodes renew by themselves, people do not: their certificates of the former CA stay good until they expire or are
+//! revoked, and with the last of them the replacement is over. Who wants an end at once revokes them.
 
 use orca_api::cluster::CertificateView;
 use orca_api::error::{Code, Problem};
@@ -14,7 +22,39 @@ use super::state::Manager;
 use super::tasks::{ambiguous, by_prefix};
 use super::turn::Turn;
 
+/// How far the CA's replacement has come, for who keeps the CA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RotationStage {
+    /// This CA's replacement of the former was not heard of: it is to be told.
+    Unheard,
+    /// Nodes have certificates of the former CA.
+    Nodes,
+    /// Only people have.
+    People,
+    /// Nobody has.
+    Over,
+}
+
 impl Manager {
+    /// How far the replacement by a CA with this digest (in hexadecimal) has come.
+    pub fn rotation_stage(&self, ca: &str) -> RotationStage {
+        let Some(cluster) = &self.durable.cluster else { return RotationStage::Unheard };
+        match &cluster.rotation {
+            Some(rotation) if rotation.ca == ca && rotation.nodes_done => RotationStage::People,
+            Some(rotation) if rotation.ca == ca => RotationStage::Nodes,
+            None if cluster.rotated.as_deref() == Some(ca) => RotationStage::Over,
+            _ => RotationStage::Unheard,
+        }
+    }
+
+    /// Names on good certificates of people that are of the former CA, in order.
+    pub(super) fn people_of_former_ca(&self) -> Vec<Name> {
+        let former = self.durable.certificates.values().filter(|c| c.of_former_ca);
+        let mut names: Vec<Name> = former.map(|c| c.name.clone()).collect();
+        names.sort();
+        names
+    }
+
     /// What a certificate of a person or a program allows now; `None` where it is not let in: it was revoked, has
     /// expired, or is not known.
     pub fn certificate_ok(&self, id: CertificateId, now: Time) -> Option<CertRole> {
@@ -33,7 +73,8 @@ impl Manager {
     pub fn node_must_renew(&self, node: NodeId) -> bool {
         let rotation = self.durable.cluster.as_ref().and_then(|c| c.rotation.as_ref());
         let certificate = self.member(node).and_then(|n| n.certificate.as_ref());
-        matches!((rotation, certificate), (Some(rotation), Some(certificate)) if certificate.ca != rotation.ca)
+        matches!((rotation, certificate), (Some(rotation), Some(certificate))
+            if !rotation.nodes_done && certificate.ca != rotation.ca)
     }
 
     fn find_certificate(&self, text: &str) -> Result<CertificateId, Problem> {
@@ -79,12 +120,27 @@ impl Turn<'_> {
         self.end_rotation();
     }
 
-    /// Ends the replacement of the CA where nobody has to renew any more.
+    /// Goes on with the replacement of the CA where no node has to renew any more, and ends it where nobody has a
+    /// certificate of the former one.
     pub(super) fn end_rotation(&mut self) {
         let Some(rotation) = self.m.durable.cluster.as_ref().and_then(|c| c.rotation.clone()) else { return };
-        let waits = self.m.members().any(|n| n.certificate.as_ref().is_some_and(|c| c.ca != rotation.ca));
-        if !waits && self.change_cluster(|c| c.rotation = None) {
-            self.cluster_event("ca.rotated", "every node has a certificate of the new CA".to_owned());
+        let waits = |n: &NodeRecord| n.certificate.as_ref().is_some_and(|c| c.ca != rotation.ca);
+        if !rotation.nodes_done && self.m.members().any(|n| waits(n)) {
+            return;
+        }
+        let people = self.m.people_of_former_ca().len();
+        if !rotation.nodes_done {
+            let done = Rotation { nodes_done: true, ..rotation };
+            self.change_cluster(|c| c.rotation = Some(done));
+            let left = match people {
+                0 => String::new(),
+                1 => "; the former one stays trusted for 1 certificate of people".to_owned(),
+                n => format!("; the former one stays trusted for {n} certificates of people"),
+            };
+            self.cluster_event("ca.rotated", format!("every node has a certificate of the new CA{left}"));
+        }
+        if people == 0 && self.change_cluster(|c| c.rotation = None) {
+            self.cluster_event("ca.forgotten", "the former CA is trusted for nobody any more".to_owned());
         }
     }
 
@@ -121,6 +177,7 @@ impl Turn<'_> {
             created_at: self.now.wall,
             expires_at: self.now.wall.plus(ttl),
             by: by.clone(),
+            of_former_ca: false,
         };
         self.cluster_event("certificate.issued", format!("{name} ({role}, {}), good for {ttl}", record.id));
         let view = view(&record);
@@ -136,6 +193,7 @@ impl Turn<'_> {
         self.cluster_event("certificate.revoked", format!("{} ({}, {id})", record.name, record.role));
         self.put(Change::CertificateGone { certificate: id });
         self.effect(Effect::CutCertificate { certificate: id });
+        self.end_rotation();
         Ok(Answer::Certificate(view(&record)))
     }
 
@@ -146,10 +204,16 @@ impl Turn<'_> {
         let since = self.now.wall;
         let changed = self.change_cluster(|c| {
             if c.rotation.as_ref().is_none_or(|r| r.ca != ca) {
-                c.rotation = Some(Rotation { ca: ca.to_owned(), since });
+                c.rotation = Some(Rotation { ca: ca.to_owned(), since, nodes_done: false });
+                c.rotated = Some(ca.to_owned());
             }
         });
         if changed {
+            let people: Vec<_> = self.m.durable.certificates.values().cloned().collect();
+            for person in people {
+                let record = CertificateRecord { of_former_ca: true, ..CertificateRecord::clone(&person) };
+                self.put(Change::CertificatePut { record: record.into() });
+            }
             self.cluster_event("ca.rotation", format!("nodes get certificates of the new CA {ca:.16}…"));
             let nodes: Vec<NodeId> = self.m.members().map(|n| n.id).collect();
             for node in nodes {

@@ -69,9 +69,13 @@ impl Turn<'_> {
         }
         let expired = self.m.durable.certificates.values().filter(|c| c.expires_at <= wall);
         let expired: Vec<_> = expired.map(|c| c.id).collect();
+        let any = !expired.is_empty();
         for certificate in expired {
             self.put(Change::CertificateGone { certificate });
             self.effect(Effect::CutCertificate { certificate });
+        }
+        if any {
+            self.end_rotation();
         }
     }
 

@@ -45,6 +45,7 @@ mod tasks;
 mod turn;
 mod view;
 
+pub use certificates::RotationStage;
 pub use defaults::HEARTBEAT;
 pub use io::{Answer, Asked, Change, Effect, Event, Found, JoinAsked, Peer, Request, Step, Token};
 pub use restore::{Admits, Replaced};

@@ -54,6 +54,10 @@ pub struct ClusterRecord {
     /// The CA is being replaced: nodes whose certificate is not of this CA are to renew it.
     #[serde(default)]
     pub rotation: Option<Rotation>,
+    /// The digest of the CA of the last replacement that was heard of, in hexadecimal: without it nobody may take a
+    /// replacement that this cluster has not begun for one that is over.
+    #[serde(default)]
+    pub rotated: Option<String>,
 }
 
 /// A replacement of the CA that is under way.
@@ -63,6 +67,9 @@ pub struct Rotation {
     pub ca: String,
     /// Since when.
     pub since: Time,
+    /// Every node has a certificate of the new CA: the former one is trusted for certificates of people alone.
+    #[serde(default)]
+    pub nodes_done: bool,
 }
 
 /// A join token.
@@ -104,6 +111,9 @@ pub struct CertificateRecord {
     pub expires_at: Time,
     /// Who asked for it.
     pub by: Peer,
+    /// It was made before the CA's replacement that is under way: the former CA stays trusted for it.
+    #[serde(default)]
+    pub of_former_ca: bool,
 }
 
 /// Where the events of a day begin.

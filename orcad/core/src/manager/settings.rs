@@ -65,9 +65,10 @@ impl Manager {
             renewed: u32::try_from(with_certificate().filter(|(_, c)| c.ca == rotation.ca).count())
                 .unwrap_or(u32::MAX),
             waiting: with_certificate()
-                .filter(|(_, c)| c.ca != rotation.ca)
+                .filter(|(_, c)| !rotation.nodes_done && c.ca != rotation.ca)
                 .map(|(n, _)| n.name.clone())
                 .collect(),
+            people: self.people_of_former_ca(),
         }
     }
 }

@@ -137,6 +137,7 @@ impl Manager {
             agent_grace: None,
             certificate_ttl: None,
             rotation: None,
+            rotated: None,
         };
         let node = NodeRecord {
             id: NodeId::fresh(ids),

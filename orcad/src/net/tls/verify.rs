@@ -89,6 +89,8 @@ pub struct Trust {
 struct Set {
     roots: RootCertStore,
     clients: Arc<dyn ClientCertVerifier>,
+    /// For people and programs, where those are verified by others than nodes.
+    people: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl fmt::Debug for Trust {
@@ -117,6 +119,16 @@ impl Trust {
         self.set.store(Arc::new(Set::read(cas)?));
         Ok(())
     }
+
+    /// Trusts `cas` from now on, and `people` for whoever is no node. Connections that stand are not touched.
+    ///
+    /// # Errors
+    /// They cannot be read; the present ones then stay.
+    pub fn replace_apart(&self, cas: &str, people: &str) -> Result<(), BundleError> {
+        let people = Some(Set::read(people)?.clients);
+        self.set.store(Arc::new(Set { people, ..Set::read(cas)? }));
+        Ok(())
+    }
 }
 
 impl Set {
@@ -129,7 +141,7 @@ impl Set {
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), super::provider())
             .build()
             .map_err(|_| garbled)?;
-        Ok(Self { roots, clients })
+        Ok(Self { roots, clients, people: None })
     }
 }
 
@@ -316,7 +328,10 @@ impl ClientCertVerifier for Clients {
     ) -> Result<ClientCertVerified, Error> {
         let identity = read(leaf, others);
         let at = identity.as_ref().map_or(now, |identity| within(identity, now));
-        let verified = self.trust.set.load().clients.verify_client_cert(leaf, others, at)?;
+        let set = self.trust.set.load();
+        let person = identity.as_ref().is_ok_and(|identity| identity.who.node().is_none());
+        let clients = set.people.as_ref().filter(|_| person).unwrap_or(&set.clients);
+        let verified = clients.verify_client_cert(leaf, others, at)?;
         let identity = identity.map_err(Refusal::into_error)?;
         if identity.who.cluster != self.trust.cluster {
             return Err(Refusal::OtherCluster(identity.who.cluster).into_error());

@@ -47,6 +47,7 @@ pub(super) fn cluster(revision: u64) -> Change {
             agent_grace: None,
             certificate_ttl: None,
             rotation: None,
+            rotated: None,
         }),
     }
 }

@@ -9,6 +9,7 @@ use orca_api::link::Welcome;
 use orca_api::load::{NodeLoad, Pressure};
 use orca_api::name::Name;
 
+use super::super::certificates::RotationStage;
 use super::super::io::JoinAsked;
 use super::super::record::TokenRecord;
 use super::*;
@@ -553,6 +554,41 @@ fn the_ca_is_replaced_when_every_member_has_a_certificate_of_it() {
     // One that is removed is not waited for.
     b.ask_keyed(Request::RemoveNode { node: "w2".into(), force: true }, None).unwrap();
     assert_eq!(b.m.cluster_view().unwrap().ca.rotation, None);
+}
+
+#[test]
+fn the_former_ca_stays_for_people_until_their_last_certificate_is_gone() {
+    let mut b = Bench::new();
+    let (w1, _) = b.ready("w1");
+    let (old, new) = ("0".repeat(64), "a".repeat(64));
+    let expires_at = b.now.wall.plus(Span::from_secs(86_400));
+    b.step(Event::Certified { node: w1, expires_at, ca: old });
+    let issue = |name: &str, secs| Request::IssueCertificate {
+        name: name.parse().unwrap(),
+        role: CertRole::Admin,
+        ttl: Some(Span::from_secs(secs)),
+    };
+    b.ask_keyed(issue("anna", 3600), None).unwrap();
+    b.ask_keyed(issue("bert", 3 * 3600), None).unwrap();
+    assert_eq!(b.m.rotation_stage(&new), RotationStage::Unheard);
+    b.ask_keyed(Request::RotateCa { ca: new.clone() }, None).unwrap();
+    assert_eq!(b.m.rotation_stage(&new), RotationStage::Nodes);
+    b.ask_keyed(issue("carl", 3600), None).unwrap();
+    b.step(Event::Certified { node: w1, expires_at, ca: new.clone() });
+    assert_eq!(b.m.rotation_stage(&new), RotationStage::People);
+    let people = |b: &Bench| {
+        let rotation = b.m.cluster_view().unwrap().ca.rotation;
+        rotation.map(|r| r.people.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(people(&b), Some(vec!["anna".to_owned(), "bert".to_owned()]));
+    // One is revoked, the other expires: nobody has to say that it is over.
+    b.ask_keyed(Request::RevokeCertificate { certificate: "bert".to_owned() }, None).unwrap();
+    assert_eq!(people(&b), Some(vec!["anna".to_owned()]));
+    b.later(Span::from_secs(2 * 3600));
+    b.step(Event::Tick);
+    assert_eq!(people(&b), None);
+    assert_eq!(b.m.rotation_stage(&new), RotationStage::Over);
+    assert_eq!(b.m.rotation_stage(&"b".repeat(64)), RotationStage::Unheard);
 }
 
 #[test]
