@@ -9,7 +9,7 @@
 //! **Rotation.** `rotated` makes a new key and has it signed by the old one as well, and the old key is forgotten there
 //! and then. From that moment everything is issued by the new one, with the cross-signed certificate in the chain: who
 //! trusts only the old one accepts it, and learns the new bundle as it renews. When all have renewed, `settled` forgets
-//! the old one. Each step is one change of the folder, so a crash leaves the step done or not begun.
+//! the old one; while certificates of people are of it, it stays, and is good for people alone. Each step is one change of the folder, so a crash leaves the step done or not begun.
 //!
 //! **Dates.** What ends trust in an authority is its rotation and not a date, so its own dates are wide: a machine that
 //! began with its clock in 1970 or 2080 must not lock a cluster out. Verifiers do not judge the dates of an anchor.
