@@ -17,12 +17,15 @@ count=${1:-200}
 . tests/lib/orca.sh
 sed -i 's/^log_level = .*/log_level = "info"/' "$orca_dir/orcad.toml"
 cluster=''
+# When it is stopped, orcad may be gone and not answer, and what it had asked for may come up after the first look.
 cleanup() {
+  [ -z "$orcad_pid" ] || kill -9 "$orcad_pid" 2>/dev/null
+  for _ in 1 2 3; do
+    [ -z "$cluster" ] || docker ps -aq --filter "label=orca.cluster=$cluster" | xargs -r docker rm -fv >/dev/null 2>&1
+  done
   orca_cleanup
-  [ -z "$cluster" ] || docker ps -aq --filter "label=orca.cluster=$cluster" | xargs -r docker rm -fv >/dev/null 2>&1
 }
 trap cleanup EXIT
-trap 'exit 130' INT TERM HUP
 task_image busybox:local
 orcad_start || exit 1
 cluster=$(api /v1/status | jq -r .cluster)

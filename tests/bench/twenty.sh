@@ -21,16 +21,16 @@ label=orca-bench=$$
 export label
 cluster=''
 emptied() { docker ps -aq --filter "label=$label" | xargs -r docker rm -f >/dev/null 2>&1; }
+# When it is stopped, orcad may be gone and not answer, and what a client had asked for may come up after the first look.
 cleanup() {
-  emptied
+  pkill -P $$
+  for _ in 1 2 3; do
+    emptied
+    [ -z "$cluster" ] || docker ps -aq --filter "label=orca.cluster=$cluster" | xargs -r docker rm -fv >/dev/null 2>&1
+  done
   orca_cleanup
-  # What a client had asked for when it was stopped may come up after the first look; orcad may be gone and not answer.
-  emptied
-  [ -z "$cluster" ] || docker ps -aq --filter "label=orca.cluster=$cluster" | xargs -r docker rm -fv >/dev/null 2>&1
 }
 trap cleanup EXIT
-# With a handler, bash lets the command at hand end first: nothing is begun behind the back of cleanup.
-trap 'exit 130' INT TERM HUP
 task_image busybox:local
 orcad_start || exit 1
 
