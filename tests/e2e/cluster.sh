@@ -34,7 +34,7 @@ check_match 'the port is open now' 'orcad' "$(box_sh m1 'ss -Hltnp sport = :7443
 for name in w2 w3; do
   check "$name joins with it" box_sh "$name" "$line"
 done
-check_exit 'a spent token is refused' 77 box_sh w2 "orcactl worker leave --force >/dev/null 2>&1; $line"
+check_exit 'a spent token is refused' 77 box_sh w2 "orcactl worker leave >/dev/null 2>&1; $line"
 check 'a fresh one lets it in again' box_sh w2 "$(ctl node token 2>/dev/null)"
 check_wait 'three nodes are ready' 10 'nodes_are ready && [ "$(ctl node list -q | wc -l)" = 3 ]'
 check_exit 'a worker says who answers for the cluster' 1 box w2 orcactl task list
@@ -46,10 +46,11 @@ check 'twelve tasks' box_sh m1 'for i in $(seq 12); do
   orcactl task start --detach --name t$i --stop-timeout 1s --restart always busybox:local \
     sh -c "trap \"exit 0\" TERM; echo here is t$i; while :; do sleep 0.2; done" || exit 1; done'
 check_wait 'they all run, each in one container' 30 'exact 12'
-check_is 'on three nodes' 3 "$(ctl task list -o json | jq '[.[].node] | unique | length')"
-far=$(ctl task list -o json | jq -r '[.[] | select(.node == "w2")][0].name')
+# The boxes measure one machine's load, each at another moment: which of them get how many is not for this test to say.
+check_is 'on more than one node' true "$(ctl task list -o json | jq '[.[].node] | unique | length > 1')"
+far=$(ctl task list -o json | jq -r '[.[] | select(.node != "m1")][0].name')
 check_wait 'output of a task elsewhere' 10 "ctl task logs $far | grep -q 'here is $far'"
-check_is 'a process in it' "$(box w2 docker ps -q --filter "name=^$far-" | head -c 12)" "$(ctl task exec "$far" hostname | head -c 12)"
+check_is 'a process in it' "$far" "$(ctl task exec "$far" hostname)"
 check_wait 'and what it uses' 20 "ctl task stats $far -o json | jq -e '.[0].load.memory > 0'"
 
 # ------------------------------------------------------------------------------------------- orcad alone
@@ -78,7 +79,7 @@ check_wait 'it comes back, and its old containers go' 40 'nodes_are ready && exa
 
 # ------------------------------------------------------------------------------------------- a box is cut off
 check_wait 'new work goes to the empty node' 20 'ctl task start --name t13 --stop-timeout 1s busybox:local sleep 100000'
-check_is 'which is w3' w3 "$(ctl task inspect t13 -o json | jq -r '.[0].node')"
+check_is 'which is w3' w3 "$(ctl task inspect t13 -o json | jq -r .node)"
 cut w3
 check_wait 'a machine that is cut off without a word is down' 30 '[ "$(node_field w3 .state)" = down ]'
 check_wait 'its tasks run elsewhere' 20 'exact 13 m1 w2'
