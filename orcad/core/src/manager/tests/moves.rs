@@ -345,17 +345,22 @@ fn a_late_outcome_of_what_was_given_up_is_recorded_and_told_to_stop() {
     let mut f = Fleet::new();
     f.start("a", ON_N2);
     let old = f.b.m.durable.placements[&f.b.placement("a")].clone();
-    f.b.ask_keyed(Request::RemoveNode { node: "n2".into(), force: true }, None).unwrap();
+    for _ in 0..20 {
+        f.b.later(Span::from_secs(2));
+        f.hello(0, Vec::new());
+        f.hello(2, Vec::new());
+        f.b.step(Event::Tick);
+    }
+    f.b.ask_keyed(Request::ConfirmDown { node: "n2".into() }, None).unwrap();
     assert_ne!(f.node_of("a"), "n2");
-    // On its way: its report comes with the life that was heard.
+    assert_eq!(f.b.m.durable.placements[&old.id].state(), State::Lost);
+    // It was not dead after all: it tells how it ended.
     let mut gone = attempt(1, State::Completed);
     gone.reason = Some(Reason::Exited);
     let told =
         PlacementStatus { sequence: 99, attempts: vec![gone], finished: true, ..status(old.id, old.task) };
-    if f.b.m.durable.placements.contains_key(&old.id) {
-        f.hello(1, vec![told]);
-        assert_eq!(f.b.m.durable.placements[&old.id].state(), State::Lost, "never a resurrection");
-    }
+    f.hello(1, vec![told]);
+    assert_eq!(f.b.m.durable.placements[&old.id].state(), State::Lost, "never a resurrection");
     f.obey();
     assert_eq!(f.running("a"), 1);
 }
